@@ -72,7 +72,7 @@ Later sources win: `conf.toml`, what the study fixes, `[studies.NAME]` in `conf.
 `--set`.
 """
 
-MOST_LINES = 45  # of an output that are shown
+FIRST_LINES, LAST_LINES = 14, 30  # of an output that are shown
 
 
 def words(command: str) -> list[str]:
@@ -184,10 +184,11 @@ def described(name: str, command: Any) -> Iterator[str]:
 def shown_output(command: str) -> Iterator[str]:
     """Yield an example and its kept output."""
     lines = output_file(command).read_text(encoding="utf-8").rstrip().splitlines()
+    if len(lines) > FIRST_LINES + LAST_LINES:
+        left_out = f"… {len(lines) - FIRST_LINES - LAST_LINES} lines left out …"
+        lines = [*lines[:FIRST_LINES], "", left_out, "", *lines[-LAST_LINES:]]
     yield f"```text\n$ {command}"
-    yield from (line.rstrip() for line in lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
-        yield f"… {len(lines) - MOST_LINES} more lines"
+    yield from (line.rstrip() for line in lines)
     yield "```\n"
 
 

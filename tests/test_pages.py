@@ -45,7 +45,7 @@ def test_every_command_is_on_its_page(make_pages):
 
 def test_the_examples_are_run(make_pages):
     kept = {file.name for file in (DOCS / "outputs").iterdir()}
-    assert kept <= {make_pages.output_file(example).name for example in make_pages.EXAMPLES}
+    assert kept == {make_pages.output_file(example).name for example in make_pages.EXAMPLES}
 
 
 def shape(text):
