@@ -24,6 +24,7 @@ from studies.analysis.foresight import power_lines
 from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
+from studies.cli.slow_reports import SlowReports
 from studies.cli.view import make_view
 from studies.core.events import Listener
 from studies.core.json_text import json_text
@@ -111,7 +112,7 @@ def run(
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
-            listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
+            listeners: list[Listener] = [recording, view, FirstTraceback(tell), SlowReports(tell)]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(plan, control, listeners=listeners, **run_options)
