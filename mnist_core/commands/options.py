@@ -59,9 +59,9 @@ def model_names(incomplete: str) -> list[str]:
 
 def data_sets(incomplete: str) -> list[str]:
     """Return the data sets whose name starts with ``incomplete``."""
-    from mnist_core.data import sources
+    from mnist_core.data import name_or_path
 
-    return [name for name in sources.names() if name.startswith(incomplete)]
+    return [name for name in name_or_path.names() if name.startswith(incomplete)]
 
 
 DeviceNow = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from mnist_core.errors import ConfigError, nearest_name, unknown_name
 from mnist_core.files import from_here
 from mnist_core.plugins import syntax
-from mnist_core.plugins.kinds import KINDS, Plugin
+from mnist_core.plugins.kinds import KINDS as KINDS
+from mnist_core.plugins.kinds import Plugin
 from mnist_core.plugins.project import CONF, normal
 from mnist_core.plugins.project import VARIABLE as VARIABLE
 from mnist_core.plugins.project import add_file as add_file
@@ -64,9 +65,9 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
         )
     if found or name in shipped:
         return found[0] if found else None
-    for file in _files(name):  # of another kind, or broken: then this raises
-        syntax.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
+    for file in _files(name):  # of another kind, or broken: then this raises
+        _check_imports(file, setting)
     raise UnknownPlugin(f"{setting}{unknown(kind, name, shipped)}")
 
 
@@ -181,10 +182,17 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
         raise ConfigError(f"{setting}{name}: the file does not exist")
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
+        _check_imports(file, setting)
         raise ConfigError(f"{setting}{from_here(file)}: is not a {of.what}: must define {wanted}")
     found = find(kind, file.stem, shipped)
     assert found is not None  # a shipped one of this name would be refused
     return found
+
+
+def _check_imports(file: Path, setting: str) -> None:
+    """Raise ConfigError if a file that lacks what it should define could not be imported either."""
+    if missing := syntax.missing_import(syntax.parse(file), file.parent):
+        raise ConfigError(f"{setting}{from_here(file)}, {missing}")
 
 
 def _called(kind: str, name: str) -> list[Plugin]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError, said
+from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.files import from_here
 from mnist_core.plugins import python_files
 from mnist_core.plugins.project import folders
@@ -70,7 +70,9 @@ class Plugin:
         assert self.entry is not None
         try:
             return importlib.import_module(self.entry.module)
-        except (Exception, SystemExit) as error:  # a package of others may raise anything
+        except BaseException as error:  # a package of others may raise anything
+            if is_ctrl_c(error):
+                raise
             raise ConfigError(f"{self.where}: {said(error)}") from error
 
     def sources(self) -> dict[str, Path]:

@@ -10,7 +10,7 @@ import pytest
 import mnist_core
 from mnist_core import plugins
 from mnist_core.config import DataConfig
-from mnist_core.data import image_arrays, registry, sources
+from mnist_core.data import image_arrays, name_or_path, registry
 from mnist_core.errors import ConfigError, DataError
 from objectives.trainer.adapter import TrainerSettings, comparable_settings
 
@@ -48,8 +48,8 @@ def settings(name):
 def test_it_is_read_by_name_and_by_its_file(project, name):
     found = image_arrays.validation_images(settings(name))
     assert len(found.images) == 1000
-    assert sources.own_path(settings(name)) is None
-    assert sources.placed(settings(name)).name == "letters"
+    assert name_or_path.own_path(settings(name)) is None
+    assert name_or_path.placed(settings(name)).name == "letters"
 
 
 def test_a_study_of_it_is_comparable_without_its_file(project):
@@ -57,7 +57,7 @@ def test_a_study_of_it_is_comparable_without_its_file(project):
     there = comparable_settings(config)
     os.remove("letters.py")
     assert comparable_settings(config) == there
-    assert sources.known_size(config.data) == 0
+    assert name_or_path.known_size(config.data) == 0
 
 
 def test_a_name_that_is_taken_or_wrong_is_one_line(project):
