@@ -39,6 +39,7 @@ class TrainerAdapter:
     space: Space
     find: Callable[[str], Any]
 
+    judged: ClassVar[str] = "model"
     preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
 
     @property

@@ -68,7 +68,7 @@ class PlainView:
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
-            what = "model" if progress.phase == "test" else "trial"
+            what = progress.judged if progress.phase == "test" else "trial"
             most = "at most " if data.get("at_most") else ""
             self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
         elif event.kind == "message":
@@ -145,9 +145,10 @@ class LiveView:
         at = time.time() if now is None else now
         parts: list[RenderableType] = []
         if progress.phase == "test":
-            parts.append(
-                Text(f"Test: reading the test set, {counted(progress.total, 'model')} …", "bold")
-            )
+            # Only the trainer's models share one test set.
+            what = "reading the test set, " if progress.judged == "model" else ""
+            said = f"Test: {what}{counted(progress.total, progress.judged)} …"
+            parts.append(Text(said, "bold"))
         else:
             parts.append(self._status(at))
         if progress.running:

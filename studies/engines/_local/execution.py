@@ -1,5 +1,6 @@
 """Running one task, the same way in every engine: an outcome or a failure, never an exception."""
 
+import operator
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -68,10 +69,9 @@ def _execute(
         nonlocal latest
         if os.getpid() != process:
             raise RuntimeError("a process that the objective forked cannot report")
-        if not 0 <= int(step) <= _MOST_STEPS:
-            raise ValueError(f"report: step must be between 0 and {_MOST_STEPS}, but got {step}")
+        number = _step(step)
         latest = _numbers(metrics)
-        if not send(int(step), latest):
+        if not send(number, latest):
             raise StopTraining
 
     try:
@@ -90,6 +90,18 @@ def _execute(
         return replace(outcome, metrics=_numbers(outcome.metrics), attributes=_named(outcome))
     except Exception as error:  # whatever its values raise when they are converted
         return replace(failure_of(error), kind="BadOutcome")
+
+
+def _step(step: Any) -> int:
+    number = -1
+    with suppress(TypeError):
+        number = operator.index(step)  # unlike ``int`` it takes no 1.5 and no "1"
+    if not 0 <= number <= _MOST_STEPS:
+        raise TrainingError(
+            "BadReport",
+            f"report: step must be a whole number from 1 to {_MOST_STEPS}, but got {step!r:.80}",
+        )
+    return number
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
