@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError, said, unknown_name
+from mnist_core.errors import ConfigError, is_ctrl_c, said, unknown_name
 from mnist_core.files import from_here
 from mnist_core.plugins import python_files, syntax
 from mnist_core.plugins.project import CONF, normal
@@ -87,7 +87,9 @@ class Plugin:
         assert self.entry is not None
         try:
             return importlib.import_module(self.entry.module)
-        except (Exception, SystemExit) as error:  # a package of others may raise anything
+        except BaseException as error:  # a package of others may raise anything
+            if is_ctrl_c(error):
+                raise
             raise ConfigError(f"{self.where}: {said(error)}") from error
 
     def sources(self) -> dict[str, Path]:
@@ -150,9 +152,9 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
         )
     if found or name in shipped:
         return found[0] if found else None
-    for file in _files(name):  # of another kind, or broken: then this raises
-        syntax.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
+    for file in _files(name):  # of another kind, or broken: then this raises
+        _check_imports(file, setting)
     said = f"{setting}{unknown_name(of.what, name, names(kind, shipped))}"
     raise ConfigError(f"{said}{_hint(kind, name)}")
 
@@ -211,10 +213,17 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
         raise ConfigError(f"{setting}{name}: the file does not exist")
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
+        _check_imports(file, setting)
         raise ConfigError(f"{setting}{from_here(file)}: is not a {of.what}: must define {wanted}")
     found = find(kind, file.stem, shipped)
     assert found is not None  # a shipped one of this name would be refused
     return found
+
+
+def _check_imports(file: Path, setting: str) -> None:
+    """Raise ConfigError if a file that lacks what it should define could not be imported either."""
+    if missing := syntax.missing_import(syntax.parse(file), file.parent):
+        raise ConfigError(f"{setting}{from_here(file)}, {missing}")
 
 
 def _called(kind: str, name: str) -> list[Plugin]:

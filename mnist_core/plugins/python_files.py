@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from mnist_core.errors import ConfigError, said
+from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.files import from_here
 from mnist_core.plugins import syntax
 
@@ -91,8 +91,10 @@ def load(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's own file may raise anything
+    except BaseException as error:  # a user's own file may raise anything
         del sys.modules[name]
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(raised(error, file)) from error
     setattr(module, _STAMP, stamp)
     return module

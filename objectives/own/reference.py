@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError, said
+from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.plugins import python_files
 
 _MAIN = "__main__"
@@ -128,7 +128,9 @@ def _made(place: Reference, module: ModuleType) -> Any:
         return found
     try:
         return found(**(json.loads(place.fields) if place.fields else {}))
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"objective {place.label}: {said(error)}") from error
 
 
@@ -146,7 +148,9 @@ def module_of(place: Reference) -> ModuleType:
         return python_files.load(Path(place.file))
     try:
         return importlib.import_module(place.module)
-    except Exception as error:  # a user's own file may raise anything
+    except BaseException as error:  # a user's own file may raise anything
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"{place.file}: {said(error)}") from error
 
 

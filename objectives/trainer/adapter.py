@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from mnist_core import optim
 from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.data import sources, splits
+from mnist_core.data import name_or_path, splits
 from mnist_core.errors import ConfigError
 from mnist_core.table import flatten
 from objectives.adapter import Call, Params
@@ -39,6 +39,7 @@ class TrainerAdapter:
     space: Space
     find: Callable[[str], Any]
 
+    judged: ClassVar[str] = "model"
     preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
 
     @property
@@ -161,17 +162,18 @@ class TrainerAdapter:
 
         console = SafeConsole(stderr=True)
         with counted_progress(console, "decoding images") as progress:
-            validation = datasets.prepare(self.base.data, progress)
-        own = sources.own_path(self.base.data) is not None
+            prepared = datasets.prepare(self.base.data, progress)
+        validation, notes = prepared.validation, [*prepared.notes]
+        own = name_or_path.own_path(self.base.data) is not None
         # The setting is part of the study, which is set before the images are counted.
         if own and self.base.data.confirm == "own" and validation >= splits.MANY_VALIDATION_IMAGES:
-            console.print(
-                f"note: the {validation:,} validation images choose configurations and confirm"
-                " them, which flatters the winner; --set data.confirm=half keeps half of them for"
-                " confirming",
-                highlight=False,
-                soft_wrap=True,
+            notes.append(
+                f"the {validation:,} validation images choose configurations and confirm them,"
+                " which flatters the winner; --set data.confirm=half keeps half of them for"
+                " confirming"
             )
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
     def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
         """Return the check of a worker, which keeps the data that it loads."""
@@ -209,7 +211,7 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-    if sources.own_path(config.data) is not None:
+    if name_or_path.own_path(config.data) is not None:
         settings["data"]["name"] = "own images"
     for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
         if settings["data"][name] is None:

@@ -38,9 +38,11 @@ def named(study: str) -> str:
 
 
 def file_of(name: str) -> str:
-    """Return the file of study ``name``, as people read it; it may be missing."""
+    """Return the file of study ``name``, as people read it, or that a program defines it."""
     own = next((one for one in plugins.plugins("studies") if one.name == name), None)
-    return own.where if own is not None else f"studies/catalog/{name}.py"
+    if own is not None:
+        return own.where
+    return f"studies/catalog/{name}.py" if name in shipped() else "the program that defines it"
 
 
 def word(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Unpack
 from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
-from mnist_core.errors import UserError
+from mnist_core.errors import CtrlC, UserError
 from mnist_core.files import check_writable, from_here, write_atomically
 from studies import catalog, engines, tracking
 from studies.analysis import stored_study
@@ -262,7 +262,7 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
             return
         if not control.busy:
             if control.reading or control.asked == 0:
-                raise KeyboardInterrupt  # nothing is being trained: nothing to wait for
+                raise CtrlC  # nothing is being trained: nothing to wait for
             return
         if control.asked > 1:
             return

@@ -188,7 +188,7 @@ class Local:
             self._died_at_start = 0
         elif kind == "broken":
             (failure,) = content
-            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+            raise start_error(failure.text, failure.traceback)
         elif kind == "report":
             assert worker.task is not None
             worker.step, metrics = content

@@ -22,7 +22,7 @@ from studies.planning.fingerprint import DEVICE_KIND, digest_of
 from studies.planning.layers import settings_of, shared_training
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
-from studies.planning.objective_class import objective_class
+from studies.planning.objective_class import check_name, objective_class
 from studies.planning.resources import share_out
 from studies.planning.settings import Settings
 from studies.spec import StudySpec
@@ -229,6 +229,7 @@ def resolve(
     else:
         base, fork = study_names.split(study, catalog.names())
         spec = catalog.get(base)
+    check_name(spec)
     settings, origins = settings_of(spec.name, spec, conf=conf, sets=sets, quick=quick)
     trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.

@@ -152,10 +152,16 @@ def words_of(result: StudyResult) -> Words:
     return words(own=result.plan.spec.own is not None)
 
 
+def has_no_test(result: StudyResult) -> bool:
+    """Whether nothing was or will be tested, as the user's own objective has no ``test``."""
+    own = result.plan.spec.own
+    return own is not None and not result.test.seen and (result.test.absent or not own.tests)
+
+
 def test_note(result: StudyResult) -> str:
     """Say what the column test is."""
     said = words_of(result)
-    if result.test.absent and result.plan.spec.own is not None:
+    if has_no_test(result):
         return "test: the objective has none"
     return f"test: mean of {said.models} {said.tested} ({reading_text(result)})"
 

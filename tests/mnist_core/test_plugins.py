@@ -121,6 +121,23 @@ def test_an_import_that_fails_is_one_line_with_its_place(project, text, said):
     assert "wrong" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("import nosuchmodule", "line 1: the module nosuchmodule"),
+        ("import os, json\n\nfrom nosuch.part import x", "line 3: the module nosuch.part"),
+        ("import os\nimport beside", "is not a model"),
+        ("from . import nosuchmodule", "is not a model"),
+    ],
+)
+def test_an_import_that_would_fail_is_named_before_what_is_missing(project, text, line):
+    (project / "half.py").write_text(text)
+    (project / "beside.py").touch()
+    assert line in refusal("models", "./half.py")
+    by_name = "does not define build" if line == "is not a model" else line
+    assert by_name in refusal("models", "half")
+
+
 def test_a_model_that_raises_names_its_line(project):
     (project / "wrong.py").write_text("def build(config, n_classes):\n    return 1 / 0\n")
     said = refusal(ModelConfig(name="wrong"), 10, call=models.build)

@@ -156,7 +156,7 @@ class WorkScheduler(FIFOScheduler):
         work = self._table.work
         if isinstance(event, Broken):
             failure = event.failure
-            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+            raise start_error(failure.text, failure.traceback)
         running.actor = actor_of(trial)
         if isinstance(event, Started):
             running.began, running.place = time.monotonic(), (event.ip, event.pid)

@@ -17,7 +17,7 @@ from studies.report.blocks import (
     Table,
     Text,
 )
-from studies.report.front_table import judged_on, words_of
+from studies.report.front_table import has_no_test, judged_on, words_of
 from studies.report.sections import front, trend
 from studies.report.svg import Chart
 from studies.report.table import cells, headings, metric_title
@@ -96,7 +96,7 @@ def test_text(result: StudyResult) -> str:
     """Say when the test set was read, of how many models, and what came out."""
     times = result.test.times
     if not times:
-        if result.test.absent and result.plan.spec.own is not None:
+        if has_no_test(result):
             return "The objective has no test."
         return "There is no test set." if result.test.absent else "The test set has not been read."
     models = len(result.test.values)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mnist_core.config import DataConfig
 from mnist_core.data import registry, storage
-from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS, ArchiveSet
 from mnist_core.data.idx import one_line
 from mnist_core.errors import DataError, unknown_name
 

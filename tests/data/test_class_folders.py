@@ -1,0 +1,158 @@
+"""What a folder of pictures holds beside the pictures that are read is said, or refused."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mnist_core.data import datasets
+from mnist_core.data.cli import app
+from mnist_core.data.readers import reader_of
+from mnist_core.data.readers.class_folders import listing
+from mnist_core.data.readers.parts import TEST, TRAIN, VALIDATION, Wanted
+from mnist_core.errors import DataError
+
+
+def pictures(root, n=4, classes=("apple", "kiwi"), mode="L"):
+    for k, name in enumerate(classes):
+        for i in range(n):
+            picture(root / name / f"{i}.png", 40 * k + i, mode)
+    return root
+
+
+def picture(path, level=9, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (8, 8), level).convert(mode).save(path)
+
+
+def notes(root, **wanted):
+    found = reader_of(root)(root, Wanted(**wanted), None).notes
+    assert all("\n" not in note for note in found)
+    return found
+
+
+def only(found):
+    (note,) = found
+    return note
+
+
+def refused(root):
+    with pytest.raises(DataError) as caught:
+        listing(root)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    for part in ("train", "val", "test"):
+        pictures(tmp_path / "all" / part)
+    return tmp_path / "all"
+
+
+def test_usual_folders_have_no_notes(tmp_path, parts):
+    assert notes(parts) == ()
+    assert listing(parts).files.keys() == {TRAIN, VALIDATION, TEST}
+    assert notes(pictures(tmp_path / "fruit")) == ()
+    assert notes(pictures(tmp_path / "colour", mode="RGB")) == ()
+
+
+def test_a_folder_like_a_class_beside_train_is_refused(parts):
+    picture(parts / "cats" / "1.png")
+    said = refused(parts)
+    assert "cats/ lies beside train/" in said and "1 picture;" in said
+    (parts / "cats").rename(parts / ".cats")
+    assert notes(parts) == ()
+
+
+def test_other_folders_beside_train_are_noted(parts):
+    pictures(parts / "extra")
+    (parts / "annotations").mkdir()
+    assert "extra/ is beside train/" in only(notes(parts))
+
+
+def test_two_folders_of_one_part(parts):
+    pictures(parts / "valid")
+    assert "both folders of validation" in refused(parts)
+
+
+@pytest.mark.parametrize("where", ["", "train", "test"])
+def test_pictures_in_no_class_are_noted(parts, where):
+    picture(parts / where / "loose.png")
+    assert "1 picture is left out" in only(notes(parts))
+
+
+def test_files_that_are_not_read_are_noted(tmp_path):
+    root = pictures(tmp_path / "fruit")
+    for name in ("1.heic", "2.HEIC", "notes.txt", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (root / "kiwi" / name).write_text("")
+    note = only(notes(root))
+    assert "3 files are left out: .heic (2), .txt (1)" in note and "kiwi/1.heic" in note
+
+
+def test_folders_in_a_class(tmp_path):
+    root = pictures(tmp_path / "pets")
+    pictures(root / "animals", classes=("cats", "dogs"))
+    picture(root / "birds" / "images" / "0.png")  # one folder in a class is usual
+    note = only(notes(root))
+    assert "animals/ (cats, dogs) are read as one class" in note
+    pictures(root / "plants", classes=("fir", "oak"))
+    assert "1 more" in only(notes(root))
+
+
+def test_a_folder_in_a_folder(tmp_path):
+    pictures(tmp_path / "download" / "fruit")
+    assert f"did you mean {tmp_path / 'download' / 'fruit'}?" in refused(tmp_path / "download")
+
+
+def test_a_few_pictures_in_colour_are_named(tmp_path):
+    root = pictures(tmp_path / "fruit")
+    assert notes(root) == ()
+    picture(root / "kiwi" / "3.png", 9, "RGB")
+    note = only(notes(root))
+    assert "1 picture of 8 is in colour, e.g. kiwi/3.png" in note and "data.channels=1" in note
+    assert notes(root, channels=1) == notes(root, channels=3) == ()
+    for i in range(3):
+        picture(root / "kiwi" / f"{i}.png", 9, "RGB")
+        picture(root / "apple" / f"{i}.png", 9, "RGB")
+    assert notes(root) == ()  # most are
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path):
+    root = pictures(tmp_path / "fruit")
+    pictures(tmp_path / "elsewhere", classes=("lemon", "more"))
+    os.symlink(tmp_path / "elsewhere" / "lemon", root / "lemon")
+    os.symlink(tmp_path / "elsewhere" / "more", root / "kiwi" / "more")
+    os.symlink(root, root / "apple" / "up")
+    os.symlink(root / "kiwi", root / "kiwi" / "again")
+    found = listing(root)
+    assert found.class_names == ("apple", "kiwi", "lemon")
+    assert np.bincount(found.labels[TRAIN]).tolist() == [4, 8, 4]
+    os.symlink(tmp_path / "nothing", root / "kiwi" / "broken.png")
+    with pytest.raises(DataError, match=r"broken\.png: cannot be read"):
+        notes(root)
+
+
+def test_notes_are_shown_at_every_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
+    root = pictures(tmp_path / "fruit")
+    (root / "kiwi" / "1.heic").write_text("")
+    config = datasets.DataConfig(name=str(root))
+    first = datasets.prepare(config)
+    assert len(first.notes) == 1
+    datasets.clear_cache()
+    assert datasets.prepare(config) == first  # from the cache
+    for command in ("show", "verify"):
+        assert ".heic (1)" in CliRunner().invoke(app, [command, str(root)]).stdout
+
+
+def test_files_of_desktops_do_not_make_the_cache_stale(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
+    config = datasets.DataConfig(name=str(pictures(tmp_path / "fruit")))
+    datasets.prepare(config)
+    for name in (".DS_Store", "Thumbs.db", "kiwi/.DS_Store"):
+        (tmp_path / "fruit" / name).write_text("")
+    monkeypatch.setattr("mnist_core.data.readers.folder.pictures.decode", None)
+    datasets.prepare(config)
