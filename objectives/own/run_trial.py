@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mnist_core import plugins
 from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, is_share
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
@@ -77,7 +78,7 @@ class OwnObjective:
         place = self.own.place
         assert place is not None
         if isinstance(place, Command):
-            return run_command(place, self.folder, task, report)
+            return run_command(place, str(plugins.here(Path(self.folder))), task, report)
         target = load(place)
         keywords = passed(inspect.signature(target), seed=task.seed, report=report)
         return target(dict(task.params), **keywords)
