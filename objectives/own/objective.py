@@ -62,16 +62,17 @@ class OwnObjective:
         try:
             found = self._run(task, reports)
         except StopTraining:
-            return Outcome(metrics=reports.latest, stopped=True)
+            return Outcome(metrics=reports.latest, stopped=True, attributes=reports.cost())
         outcome = _outcome(found, self.metric)
         costs = {**before, SECONDS: time.monotonic() - began} if self.measured else {}
         metrics = {**outcome.metrics, **costs}
+        attributes = {**reports.cost(), **outcome.attributes}
         # One that catches ``StopTraining`` has not run its full budget either.
         if reports.stopped:
-            return Outcome(metrics=metrics, stopped=True, attributes=outcome.attributes)
+            return Outcome(metrics=metrics, stopped=True, attributes=attributes)
         if self.keep is not None:
             _keep(self.own, task, self.keep)
-        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=outcome.attributes)
+        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=attributes)
 
     def _run(self, task: Task, report: Report) -> Any:
         place = self.own.place
