@@ -16,11 +16,11 @@ def cores(root: Path = Path("/")) -> int:
         allowed = len(os.sched_getaffinity(0))
     else:
         allowed = os.cpu_count() or 1
-    quota = _cgroup_cores(root)
+    quota = cgroup_cores(root)
     return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
-def _cgroup_cores(root: Path) -> float | None:
+def cgroup_cores(root: Path) -> float | None:
     """Return the control group's CPU limit in cores; None: no limit is found."""
     group = root / "sys/fs/cgroup"
     try:
