@@ -54,7 +54,7 @@ class TrackerProcess:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
-    def finish(self, say: Callable[[str], None] | None = None) -> list[str]:
+    def finish(self, say: Callable[[str], object] | None = None) -> list[str]:
         """Wait for its end, or kill it when it takes too long; return its lines.
 
         ``say`` is told what is waited for, unless it ends within ``SAID_AFTER`` seconds.
@@ -168,7 +168,7 @@ class TrackerProcesses:
                 said.append(f"{name}: cannot be started: {error.strerror or error}")
         return said
 
-    def finish(self, say: Callable[[str], None]) -> list[tuple[str, str, bool]]:
+    def finish(self, say: Callable[[str], object]) -> list[tuple[str, str, bool]]:
         """Wait for all at the same time; return name, line and whether it kept everything.
 
         ``say`` is told which one is waited for.
