@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mnist_core.console.shell_words import command
-from mnist_core.data import archives, sources, storage
+from mnist_core.data import cifar_svhn_emnist, name_or_path, storage
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
 from objectives.trainer.adapter import DataSettings
@@ -26,17 +26,17 @@ def data_sets(data: DataSettings, *, seconds: float = _SECONDS) -> Iterator[Find
 
 
 def _chosen(data: DataSettings) -> Finding:
-    path = sources.own_path(data)
+    path = name_or_path.own_path(data)
     if path is not None:
-        sources.check_path(path, data.name)
+        name_or_path.check_path(path, data.name)
         return ok("data", f"{data.name}: your own images are there; a run reads them at its start")
-    known = sources.archive_set(data)
+    known = name_or_path.archive_set(data)
     if known is not None:
-        folder = sources.folder_of_archives(data)
+        folder = name_or_path.folder_of_archives(data)
         if not all((folder / one.name).is_file() for one in known.archives):
             return _to_come(data.name)
         for one in known.archives:
-            archives.check(one, folder / one.name)
+            cifar_svhn_emnist.check_archive(one, folder / one.name)
         return ok("data", f"{data.name}: the hashes of its archives are the published ones")
     data_set = by_name(data.name)
     folder = storage.folder_of(data_set, data.root)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mnist_core.console.plain_text import counted
+from mnist_core.data.host_memory import free_memory
 from mnist_core.data.storage import cache_folder
-from mnist_core.device.memory import free_memory
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.files import check_writable, from_here
 from studies.cli.doctor.finding import Finding, note, ok, problem
