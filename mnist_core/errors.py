@@ -36,12 +36,15 @@ def nearest_name(name: str, names: Iterable[str], *, likeness: float = 0.5) -> s
     return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)), None)
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them."""
+def unknown_name(kind: str, name: str, valid: Iterable[str], *, hint: str = "") -> str:
+    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them.
+
+    ``hint`` begins with ``; `` and stands before the list, which may be long.
+    """
     names = sorted(valid)
     near = nearest_name(name, names)
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})"
+    meant = f"; did you mean {near!r}?" if near else ""
+    return f"unknown {kind} {name!r}{meant}{hint} (valid: {', '.join(names)})"
 
 
 def said(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,34 +82,28 @@ def _read(
 
 
 def _stamp(path: Path) -> str:
-    """Return a hash of the names, sizes and times of all files of ``path``."""
-    digest = hashlib.sha256()
-    for name, size, changed in sorted(_files(path)):
-        digest.update(f"{name}\0{size}\0{changed}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
-
-
-def _files(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and time of each file that the images may come from."""
+    """Return a hash of the names, sizes and times of all files that images may come from."""
     try:
         if path.is_dir():
-            yield from (_stamped(name, entry) for name, entry in walk.files(path))
+            lines = [_line(name, entry) for name, entry in walk.files(path)]
         elif path.suffix in (".npz", ".pt", ".csv"):
-            yield _stamped(path.name, path)
+            lines = [_line(path.name, path)]
         else:  # the labels of an array or IDX file lie in another file beside it
-            beside = [each for each in path.parent.iterdir() if each.is_file()]
-            yield from (_stamped(each.name, each) for each in beside)
+            lines = [_line(each.name, each) for each in path.parent.iterdir() if each.is_file()]
     except OSError as error:
         where = one_line(Path(error.filename or path))
         raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+    lines.sort()  # and hashed at once: line by line, 60,000 took as long as their stat calls
+    whole = "\n".join(lines).encode(errors="surrogateescape")
+    return hashlib.sha256(whole).hexdigest()[:32]
 
 
-def _stamped(name: str, file: "Path | os.DirEntry[str]") -> tuple[str, int, int]:
+def _line(name: str, file: "Path | os.DirEntry[str]") -> str:
     try:
         found = file.stat()
     except OSError:
-        return name, -1, -1  # a link to nothing; if it is a picture, the reader names it
-    return name, found.st_size, found.st_mtime_ns
+        return f"{name}\0absent"  # a link to nothing; if it is a picture, the reader names it
+    return f"{name}\0{found.st_size}\0{found.st_mtime_ns}"
 
 
 def _load(entry: Path) -> Decoded | None:

@@ -65,8 +65,9 @@ class Source:
         Raises:
             DataError: if the data set is unknown, or a folder without a root.
         """
-        folder = storage.folder_of(by_name(config.name), config.root)
-        return cls(config.name, folder, config.split_seed, config.confirm, config.test_set)
+        data_set = by_name(config.name)
+        folder = storage.folder_of(data_set, config.root)
+        return cls(data_set.name, folder, config.split_seed, config.confirm, config.test_set)
 
     @property
     def data_set(self) -> DataSet:

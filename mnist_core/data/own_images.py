@@ -113,7 +113,10 @@ def read(source: OwnSource) -> OwnImages:
     labels = found.parts[TRAIN].labels
     learned: IntArray = np.arange(len(labels))
     if source.test_set and TEST not in found.parts:
-        learned, test = splits.without_test(labels, source.seed)
+        try:
+            learned, test = splits.without_test(labels, source.seed)
+        except DataError as error:
+            raise DataError(f"{one_line(source.path)}: {error}") from None
     indices = _split(found, source, learned, labels)
     names = hashlib.sha256(json.dumps(found.class_names).encode()).hexdigest()
     sha256 = {**found.sha256, "class names": names}

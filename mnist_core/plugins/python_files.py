@@ -95,7 +95,7 @@ def load(file: Path) -> ModuleType:
         del sys.modules[name]
         if is_ctrl_c(error):
             raise
-        raise ConfigError(raised(error, file)) from error
+        raise ConfigError(f"{raised(error, file)}{_advice(error, name)}") from error
     setattr(module, _STAMP, stamp)
     return module
 
@@ -109,6 +109,15 @@ def raised(error: BaseException, file: Path) -> str:
     elif frames:
         line = f", line {frames[-1].lineno}"
     return f"{from_here(file)}{line}: {said(error)}"
+
+
+def _advice(error: BaseException, name: str) -> str:
+    """Return what to do about an import that failed in module ``name``; or ""."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return "; a file of a project is not in a package: leave out the dot"
+    if isinstance(error, ImportError) and error.name == name:
+        return "; the files import each other: move what both need into a third one"
+    return ""
 
 
 def _is(module: ModuleType, file: Path) -> bool:

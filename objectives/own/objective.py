@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mnist_core import plugins
 from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, is_share
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
@@ -61,22 +62,23 @@ class OwnObjective:
         try:
             found = self._run(task, reports)
         except StopTraining:
-            return Outcome(metrics=reports.latest, stopped=True)
+            return Outcome(metrics=reports.latest, stopped=True, attributes=reports.cost())
         outcome = _outcome(found, self.metric)
         costs = {**before, SECONDS: time.monotonic() - began} if self.measured else {}
         metrics = {**outcome.metrics, **costs}
+        attributes = {**reports.cost(), **outcome.attributes}
         # One that catches ``StopTraining`` has not run its full budget either.
         if reports.stopped:
-            return Outcome(metrics=metrics, stopped=True, attributes=outcome.attributes)
+            return Outcome(metrics=metrics, stopped=True, attributes=attributes)
         if self.keep is not None:
             _keep(self.own, task, self.keep)
-        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=outcome.attributes)
+        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=attributes)
 
     def _run(self, task: Task, report: Report) -> Any:
         place = self.own.place
         assert place is not None
         if isinstance(place, Command):
-            return run_command(place, self.folder, task, report)
+            return run_command(place, str(plugins.here(Path(self.folder))), task, report)
         target = load(place)
         keywords = passed(inspect.signature(target), seed=task.seed, report=report)
         return target(dict(task.params), **keywords)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.plugins import python_files
 
@@ -136,16 +137,17 @@ def _made(place: Reference, module: ModuleType) -> Any:
 
 def module_of(place: Reference) -> ModuleType:
     """Return the module of the objective; ConfigError: it cannot be imported here."""
+    file = str(plugins.here(Path(place.file))) if place.file else ""
     loaded = sys.modules.get(place.module)
-    if loaded is not None and _is(_file_of(loaded), place.file):
+    if loaded is not None and _is(_file_of(loaded), file):
         return loaded
     if place.in_main:
         raise ConfigError(
             f"objective {place.name}: is in the program itself, where workers cannot find it; put"
             " it into a file and import it from there, or set engine.name=inline"
         )
-    if not _is(_origin(place.module), place.file):
-        return python_files.load(Path(place.file))
+    if not _is(_origin(place.module), file):
+        return python_files.load(Path(file))
     try:
         return importlib.import_module(place.module)
     except BaseException as error:  # a user's own file may raise anything

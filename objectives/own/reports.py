@@ -1,10 +1,14 @@
 """The reports of one trial: they are checked, handed on, and it is remembered if one says stop."""
 
 import operator
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from objectives.base import Report, StopTraining, TrainingError
+
+COUNT, SPENT = "reports", "report_seconds"
+"""Attributes of a trial: the number of its reports, the seconds that it waited for answers."""
 
 
 class Reports:
@@ -30,7 +34,8 @@ class Reports:
         costs: Mapping[str, float],
     ) -> None:
         self._report, self._read, self._last, self._costs = report, read, last, costs
-        self._step = 0
+        self._step = self._count = 0
+        self._spent = 0.0
         self.latest: Mapping[str, float] = {}
         self.stopped = False
 
@@ -45,6 +50,7 @@ class Reports:
         # A falling step would be taken for one of an earlier attempt, which is never stopped.
         self._step = checked_step(step, after=self._step, last=self._last)
         self.latest = {**self._read(metrics), **self._costs}
+        began = time.monotonic()
         try:
             self._report(self._step, self.latest)
         except StopTraining:
@@ -53,6 +59,13 @@ class Reports:
                 return
             self.stopped = True
             raise
+        finally:
+            self._count += 1
+            self._spent += time.monotonic() - began
+
+    def cost(self) -> dict[str, float]:
+        """Return the number of reports and the seconds that they took, as a trial's attributes."""
+        return {COUNT: self._count, SPENT: round(self._spent, 4)} if self._count else {}
 
 
 def checked_step(step: Any, *, after: int, last: int | None) -> int:

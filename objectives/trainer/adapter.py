@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mnist_core import optim
+from mnist_core import losses, optim
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import name_or_path, splits
 from mnist_core.errors import ConfigError
@@ -109,7 +109,10 @@ class TrainerAdapter:
     def check(self, points: Sequence[Params], *, source: str) -> None:
         """Raise ConfigError unless the trainer takes the settings of each of ``points``."""
         for point in points:
-            optim.resolve(self.configuration(point, 0, source=source).optim)
+            config = self.configuration(point, 0, source=source)
+            optim.resolve(config.optim)
+            if config.loss.name is not None:
+                losses.loss(config.loss.name)
 
     def settings_of(self, params: Params, seed: int, *, source: str) -> dict[str, Any]:
         """Return the settings that train ``params`` by dotted name."""
@@ -164,7 +167,7 @@ class TrainerAdapter:
         with counted_progress(console, "decoding images") as progress:
             prepared = datasets.prepare(self.base.data, progress)
         validation, notes = prepared.validation, [*prepared.notes]
-        own = name_or_path.own_path(self.base.data) is not None
+        own = not name_or_path.is_shipped(self.base.data)
         # The setting is part of the study, which is set before the images are counted.
         if own and self.base.data.confirm == "own" and validation >= splits.MANY_VALIDATION_IMAGES:
             notes.append(
@@ -211,7 +214,7 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-    if name_or_path.own_path(config.data) is not None:
+    if not name_or_path.is_shipped(config.data):
         settings["data"]["name"] = "own images"
     for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
         if settings["data"][name] is None:
@@ -222,7 +225,13 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
 
 
 def _resolved(config: TrainerSettings) -> TrainerSettings:
-    return config.model_copy(update={"optim": optim.resolve(config.optim)})
+    try:
+        return config.model_copy(update={"optim": optim.resolve(config.optim)})
+    except ConfigError:
+        # A study is looked at when the file of the user's own optimizer is gone or broken.
+        if config.optim.name in optim.OPTIMIZERS:
+            raise
+        return config
 
 
 def _put(tables: dict[str, Any], key: str, value: Any) -> None:

@@ -70,7 +70,7 @@ def get(name: str) -> StudySpec:
         ConfigError: if there is none, its file is broken, or two places have one of this name.
     """
     own = plugins.find("studies", name, shipped())
-    study = _shipped(name) if own is None else own.value(StudySpec, "STUDY")
+    study = _shipped(name) if own is None else own.value(StudySpec)
     if study.name != name:
         raise ConfigError(
             f"{file_of(name)}: STUDY.name must be the file's name, but got {study.name!r}"

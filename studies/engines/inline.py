@@ -75,7 +75,7 @@ class Inline:
                         raise _OverLimit(over)
                 # The same order as in the other engines, so the trail is the same, too.
                 continues = work.report(task, step, metrics)
-                work.flush()
+                work.flush(now=False)
                 return continues
 
             try:

@@ -134,19 +134,10 @@ def shared_training(
         **defaults,
         "device": device,
         "threads": threads,
-        **_place_of_images(settings.train.data),
+        "data.name": name_or_path.placed(settings.train.data).name,  # workers change their folder
         **_confirm_images(settings.train.data),
     }
     return settings.train.override(given, source=f"study {spec.name}")
-
-
-def _place_of_images(data: DataSettings) -> dict[str, str]:
-    """Return the setting that gives own images an absolute path: workers change their folder."""
-    path = name_or_path.own_path(data)
-    # A name that is wrong stays as written, so that the error can say which one is near.
-    if path is None or not name_or_path.is_there(path):
-        return {}
-    return {"data.name": str(path.absolute())}
 
 
 def _confirm_images(data: DataSettings) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
@@ -257,7 +258,12 @@ def resolve(
         folder=folder,
         storage_url=storage_url_of(settings, folder),
     )
-    plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
+    try:
+        plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
+    except ConfigError as error:
+        setting = str(error).partition(":")[0]
+        origin = origins.get(f"train.{setting}")
+        raise ConfigError(f"{origin}: {error}") if origin else error from None
     return plan
 
 

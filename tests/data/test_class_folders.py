@@ -99,7 +99,7 @@ def test_folders_in_a_class(tmp_path):
     note = only(notes(root))
     assert "animals/ (cats, dogs) are read as one class" in note
     pictures(root / "plants", classes=("fir", "oak"))
-    assert "1 more" in only(notes(root))
+    assert "those of 1 more" in only(notes(root))
 
 
 def test_a_folder_in_a_folder(tmp_path):
@@ -156,3 +156,63 @@ def test_files_of_desktops_do_not_make_the_cache_stale(tmp_path, monkeypatch):
         (tmp_path / "fruit" / name).write_text("")
     monkeypatch.setattr("mnist_core.data.readers.folder.pictures.decode", None)
     datasets.prepare(config)
+
+
+def test_folders_without_pictures_that_are_read(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "heic" / name).mkdir(parents=True)
+        (tmp_path / "heic" / name / "1.heic").write_text("")
+    with pytest.raises(DataError, match=r"files \.heic; pictures are \.png"):
+        reader_of(tmp_path / "heic")
+    picture(tmp_path / "flat" / "cat.1.png")
+    with pytest.raises(DataError, match="in no folder of a class"):
+        reader_of(tmp_path / "flat")
+
+
+def test_two_pictures_are_too_few(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
+    root = pictures(tmp_path / "fruit", n=1)
+    with pytest.raises(DataError, match="fruit: a training set needs"):
+        datasets.prepare(datasets.DataConfig(name=str(root)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "end", "channels"),
+    [
+        ("RGBA", "png", 3),
+        ("LA", "PNG", 1),
+        ("P", "gif", 3),
+        ("1", "png", 1),
+        ("I;16", "png", 1),
+        ("I;16", "tif", 1),
+        ("CMYK", "JPG", 3),
+        ("RGB", "webp", 3),
+        ("RGB", "jfif", 3),
+        ("L", "bmp", 1),
+    ],
+)
+def test_kinds_of_pictures(tmp_path, mode, end, channels):
+    for name in ("größer", "猫 [x]"):
+        (tmp_path / name).mkdir()
+        for level in range(3):
+            one = Image.new("RGB", (8, 6), (40 * level, 90, 9))
+            if mode == "I;16":
+                one = Image.fromarray(np.full((6, 8), 256 * 90, np.uint16))
+            else:
+                one = one.convert(mode)
+            kind = "JPEG" if end == "jfif" else None
+            one.save(tmp_path / name / f"ä {level}.{end}", format=kind)
+    found = reader_of(tmp_path)(tmp_path, Wanted(), None)
+    assert found.class_names == ("größer", "猫 [x]") and found.notes == ()
+    assert found.of[TRAIN].images.shape == (6, 6, 8, 3)[: 3 + (channels == 3)]
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+    pictures(tmp_path / "fruit", classes=("apple", "kiwi"))
+    for file in sorted((tmp_path / "fruit").rglob("*.png")):
+        turned = Image.Exif()
+        turned[0x112] = 6  # turn right by 90 degrees
+        Image.new("L", (12, 8), 9).save(file.with_suffix(".jpg"), exif=turned)
+        file.unlink()
+    found = reader_of(tmp_path / "fruit")(tmp_path / "fruit", Wanted(), None)
+    assert found.of[TRAIN].images.shape[1:] == (12, 8)

@@ -160,11 +160,11 @@ def _taken_as_one(path: Path, folders: Sequence[_Folder]) -> list[str]:
     nested = [folder for folder in folders if len(folder.inner) > 1]
     if not nested:
         return []
-    first, n = nested[0], len(nested)
+    first, n = nested[0], len({folder.path.name for folder in nested})
     one = plain_text.one_line(first.path.name)
     return [
         f"{one_line(path)}: the folders in {one}/ ({_some(first.inner)}) are read as one class,"
-        f" {one}" + (f", and those in {n - 1:,} more likewise" if n > 1 else "")
+        f" {one}" + (f"; so are those of {n - 1:,} more" if n > 1 else "")
     ]
 
 

@@ -62,7 +62,7 @@ def read(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
             except DataError:
                 pool.shutdown(cancel_futures=True)
                 raise
-            parts[part] = _joined(decoded)
+            parts[part] = _joined(decoded, path)
     return Parts(
         {
             part: Labelled(images, np.array(found.labels[part], dtype=np.int64))
@@ -104,12 +104,12 @@ def _several_sizes(file: Path, image: UInt8Array, other: Path, before: UInt8Arra
     )
 
 
-def _joined(chunks: list[UInt8Array]) -> UInt8Array:
+def _joined(chunks: list[UInt8Array], path: Path) -> UInt8Array:
     if any(chunk.shape[1:3] != chunks[0].shape[1:3] for chunk in chunks):
         sizes = sorted({"x".join(map(str, chunk.shape[1:3])) for chunk in chunks})
         raise DataError(
-            f"the pictures are of several sizes ({', '.join(sizes)}); say to which size all are"
-            " scaled, e.g. data.size=64"
+            f"{one_line(path)}: the pictures are of several sizes ({', '.join(sizes)}); say to"
+            " which size all are scaled, e.g. data.size=64"
         )
     if any(chunk.ndim == 4 for chunk in chunks):
         chunks = [_in_colour(chunk, 3) for chunk in chunks]

@@ -62,8 +62,8 @@ class Calls:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def flush(self) -> None:
-        pass
+    def flush(self, *, now: bool = True) -> float:
+        return 0.0
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         if _REFUSED in outcome.attributes:
