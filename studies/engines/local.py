@@ -137,6 +137,9 @@ class Local:
         idle = next((w for w in self._alive() if w.ready and w.task is None), None)
         if idle is None:
             return False
+        self._work.flush()  # a report that ends the study comes before the next trial
+        if self._stopping:
+            return not busy
         task = self._work.ask()
         if task is None:
             return not busy

@@ -83,7 +83,8 @@ class TaskTable:
             return None
         task = None
         with self.guard():
-            task = self.work.ask()
+            self.work.flush()  # a report that ends the study comes before the next trial
+            task = None if self.stopping else self.work.ask()
         if task is not None:
             self.running[identity] = Running(task)
         return task
