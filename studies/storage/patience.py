@@ -36,7 +36,7 @@ def watch_writes(engine: sqlalchemy.Engine, place: str, most: float) -> None:
     """Say it of each statement of ``engine`` that writes and has to wait; ``most`` in seconds."""
 
     def begin(_1: Any, _2: Any, statement: str, _4: Any, context: Any, _6: Any) -> None:
-        # With a write-ahead log, reading waits for nobody, and a thread a reading would cost time.
+        # With a write-ahead log, a reader does not wait, and a thread for each would cost.
         if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA")):
             context.waiting = Waiting(place, most)
             context.waiting.__enter__()
