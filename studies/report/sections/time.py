@@ -27,9 +27,10 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 def section(page: Material) -> Section:
     """Return the section."""
-    drawn = (cost(page.result, page.search), workers(page.search, page.found.confirm))
-    figures = tuple(Figures((one,)) for one in drawn if one)
-    return Section("time", "Time and cost", (Facts(tuple(facts(page.found))), *figures))
+    drawn = cost(page.result, page.search), workers(page.search, page.found.confirm)
+    spent, ran = ((one,) if one else () for one in drawn)
+    blocks = (Facts(tuple(facts(page.found))), Figures(spent), *ran)  # a wide chart has a whole row
+    return Section("time", "Time and cost", blocks)
 
 
 def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
