@@ -12,6 +12,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies import engines
+from studies.ledger import write_queue
 from studies.ledger.opening import open_search
 from studies.storage.open import close_storage, open_storage
 
@@ -124,7 +125,8 @@ def test_inline_runs_here(tmp_path):
 
 
 @pytest.mark.parametrize("now", [False, True])
-def test_inline_stops(tmp_path, now):
+def test_inline_stops(tmp_path, monkeypatch, now):
+    monkeypatch.setattr(write_queue, "_APART", 0.0)  # on a slow disk, too, each report is written
     engine = engines.create("inline", workers=1, threads=1)
 
     def stop(event):

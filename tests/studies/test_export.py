@@ -14,6 +14,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from mnist_core.version import TRAINER_VERSION
+from studies import catalog
 from studies.analysis import reproduction, stored_study
 from studies.analysis.export import best_config, write_best_config, write_trial
 from studies.cli import foreground
@@ -149,7 +150,8 @@ def test_the_best_config_is_a_claim_that_can_be_judged(tmp_path):
     assert claimed.facts["torch"] == "2" and claimed.facts["data_fingerprint"] == "abc"
 
 
-def test_nothing_confirmed_is_one_line(tmp_path):
+def test_nothing_confirmed_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "names", lambda: ["toy"])
     result = run(make_plan(tmp_path))
     bare = type(result)(**{**vars(result), "best": None})
     with pytest.raises(UserError, match=r"confirmed nothing yet; .* python -m studies\.run toy"):

@@ -19,6 +19,7 @@ from waiting import PATIENCE
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, When
+from studies import catalog
 from studies.analysis import stored_study
 from studies.core import study_names
 from studies.core.attributes import CARRIED, FINGERPRINT
@@ -386,7 +387,8 @@ def test_the_config_of_a_toy_is_what_is_compared():
     assert TrainConfig().batch_size == 64 and TrainConfig().epochs == 5
 
 
-def test_commands_name_the_fork(tmp_path):
+def test_commands_name_the_fork(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "names", lambda: ["toy"])
     plan = fork_plan(make_plan(tmp_path))
     assert plan.commands.run() == "python -m studies.run toy-2"
     folder = layout.results_folder("results") / "toy-quick-2"

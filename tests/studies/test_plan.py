@@ -392,9 +392,9 @@ def test_a_study_whose_parts_do_not_fit(monkeypatch, changes, names):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"fixed": {"optim.lr": 1}}, ["small.py (fixed): ", "optim.lr"]),
-        ({"fixed": {"epoch": 1}}, ["small.py (fixed): ", "'epoch'", "'epochs'"]),
-        ({"quick": {"search.trials": 0}}, ["small.py (quick): ", "search.trials"]),
+        ({"fixed": {"optim.lr": 1}}, ["(fixed): ", "optim.lr"]),
+        ({"fixed": {"epoch": 1}}, ["(fixed): ", "'epoch'", "'epochs'"]),
+        ({"quick": {"search.trials": 0}}, ["(quick): ", "search.trials"]),
     ],
 )
 def test_a_study_that_sets_what_it_should_not(monkeypatch, changes, names):

@@ -35,7 +35,8 @@ def record(plan, *, conclude=True, **options):
         if conclude:
             foreground.finish(result, Console(quiet=True))
             log.conclude(result, result_event(result))
-    return said, result
+    # On a busy machine a tracker is waited for, and that is said, too.
+    return [line for line in said if not line.startswith("waiting for ")], result
 
 
 def events(plan):
