@@ -10,7 +10,7 @@ STUDY ?= optim_search
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-long test-all newest lint format bench catalogue dashboard clean-results clean-all
+.PHONY: help study test test-long test-all newest lint format docs bench catalogue dashboard clean-results clean-all
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ format: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs ## build the documentation site in build/docs; a broken link is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
+
 catalogue: $(VENV)/.installed-dev ## run all studies in full, write docs/studies and docs/findings.md (hours)
 	$(BIN)/python benchmarks/catalogue.py $(ARGS)
 	$(BIN)/python benchmarks/findings.py
@@ -83,4 +86,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@

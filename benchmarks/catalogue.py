@@ -45,7 +45,7 @@ HEAD = """# Studies, run in full
 
 Written by `python benchmarks/catalogue.py` from the files `NAME.json` here; do not edit. Each
 study's link is its report; `NAME.parquet` has all its trainings. Minutes are of the wall, on two
-processor cores.
+processor cores; a study that was stopped and resumed, or shared the machine, has more of them.
 
 | study | best, and all that may be as good | default | best - default | on | minutes | run |
 |---|---|---|---|---|--:|---|

@@ -1,6 +1,7 @@
 """Errors that a user can mend, each one line: what is wrong, where, what came, what to do."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -35,15 +36,31 @@ def nearest_name(name: str, names: Iterable[str], *, likeness: float = 0.5) -> s
     return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)), None)
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them."""
+def unknown_name(kind: str, name: str, valid: Iterable[str], *, hint: str = "") -> str:
+    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them.
+
+    ``hint`` begins with ``; `` and stands before the list, which may be long.
+    """
     names = sorted(valid)
     near = nearest_name(name, names)
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})"
+    meant = f"; did you mean {near!r}?" if near else ""
+    return f"unknown {kind} {name!r}{meant}{hint} (valid: {', '.join(names)})"
 
 
 def said(error: BaseException) -> str:
     """Return an exception in one line: its type, and its text if it has one."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class CtrlC(KeyboardInterrupt):
+    """The user's Ctrl-C, raised by a signal handler of this program."""
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return whether ``error`` is the user's Ctrl-C, not a KeyboardInterrupt that code raised."""
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    # Under a handler of our own only ``CtrlC`` comes of a key, and workers ignore the signal. Under
+    # Python's handler the two cannot be told apart; then the key is the likelier one.
+    return isinstance(error, CtrlC) or signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mnist_core import plugins
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
 from mnist_core.table import Table
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -29,15 +29,6 @@ class LossConfig(Table):
     gamma: float = Field(2.0, ge=0, le=10, description="focal: weight of hard images")
     margin: float = Field(1.0, gt=0, le=100, description="contrastive, triplet: wanted distance")
     temperature: float = Field(0.1, gt=0, le=10, description="supcon")
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_known(cls, name: str | None) -> str | None:
-        if name is None or name in LOSSES:
-            return name
-        if name not in (known := plugins.names("losses", LOSSES)):
-            raise ValueError(unknown_name("loss", name, known))
-        return name
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ def names(task: str) -> list[str]:
     found = [name for name, loss in LOSSES.items() if loss.task == task]
     for own in plugins.plugins("losses"):
         with suppress(ConfigError):
-            found += [own.name] if own.value(Loss, "LOSS").task == task else []
+            found += [own.name] if own.value(Loss).task == task else []
     return found
 
 
@@ -70,11 +61,7 @@ def loss(name: str) -> Loss:
     Raises:
         ConfigError: if there is none, two places have it, or its file is broken.
     """
-    own = plugins.find("losses", name, LOSSES)
-    if own is None:
-        return LOSSES[name]
-    found: Loss = own.value(Loss, "LOSS")
-    return found
+    return plugins.choose("losses", name, LOSSES, Loss)
 
 
 def of(config: LossConfig, task: str) -> Loss:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from mnist_core import plugins
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
 from mnist_core.table import Table
 
 
@@ -67,15 +67,6 @@ class OptimConfig(Table):
     rho: float | None = Field(None, ge=0, lt=1, description="adadelta: decay of both means")
     eps: float | None = Field(None, gt=0, le=1)
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_known(cls, name: str) -> str:
-        if name not in OPTIMIZERS and name not in (
-            known := plugins.names("optimizers", OPTIMIZERS)
-        ):
-            raise ValueError(unknown_name("optimizer", name, known))
-        return name
-
 
 def optimizer(name: str) -> Optimizer:
     """Return the optimizer called ``name``, which may be a user's own.
@@ -83,11 +74,7 @@ def optimizer(name: str) -> Optimizer:
     Raises:
         ConfigError: if there is none, two places have it, or its file is broken.
     """
-    own = plugins.find("optimizers", name, OPTIMIZERS)
-    if own is None:
-        return OPTIMIZERS[name]
-    found: Optimizer = own.value(Optimizer, "OPTIMIZER")
-    return found
+    return plugins.choose("optimizers", name, OPTIMIZERS, Optimizer)
 
 
 def resolve(config: OptimConfig) -> OptimConfig:
@@ -102,4 +89,5 @@ def resolve(config: OptimConfig) -> OptimConfig:
             )
     if config.name == "nesterov" and config.momentum == 0:
         raise ConfigError("optim.momentum: 'nesterov' needs a momentum above 0, but got 0.0")
-    return OptimConfig(name=config.name, **{**defaults, **given})
+    name = plugins.plain_name("optimizers", config.name, OPTIMIZERS)
+    return OptimConfig(name=name, **{**defaults, **given})

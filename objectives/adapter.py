@@ -50,6 +50,10 @@ class Adapter(Protocol):
         """Why there is nothing to test; "": there is."""
 
     @property
+    def judged(self) -> str:
+        """What the test judges, as a noun: a kept ``model``, or a ``trial``."""
+
+    @property
     def reports_per_epoch(self) -> int:
         """Reports of a trial in what the settings call an epoch."""
 

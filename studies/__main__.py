@@ -15,6 +15,7 @@ from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
 from studies.cli.copy import copy_command
+from studies.cli.doctor.command import doctor_command
 from studies.cli.init import init_command
 from studies.cli.refine import refine_command
 from studies.cli.replay import replay_command
@@ -216,8 +217,9 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command, demo_command, init_command, refine_command),
-    *(replay_command, report_command, reproduce_command, sync_command, tables_command),
+    *(audit_command, compare_command, copy_command, demo_command, doctor_command, init_command),
+    *(refine_command, replay_command, report_command, reproduce_command, sync_command),
+    tables_command,
     *(wandb_report_command, watch_command),
 ):
     app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)
@@ -225,7 +227,8 @@ for command in (
 
 def main() -> None:
     """Run the command line and exit."""
-    options.main(app, program("studies"))
+    # The doctor runs with a broken conf.toml, too.
+    options.main(app, program("studies"), opening_project=["doctor"])
 
 
 if __name__ == "__main__":

@@ -12,24 +12,21 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_there_is_one():
-    assert NOTEBOOKS
+def test_each_has_a_test():
+    assert {path.name for path in NOTEBOOKS} == {"study.ipynb", "training.ipynb"}
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_it_runs(path, tmp_path, monkeypatch):
+def run(name, tmp_path, monkeypatch, replaced=()):
+    """Run the notebook ``name``; return its text and the kinds of its pictures and tables."""
     monkeypatch.setenv("NOTEBOOK_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    book = nbformat.read(path, as_version=4)
-    # The same commands on a smaller study.
-    told = 'SETTINGS = ["--quick"'
-    assert sum(told in cell.source for cell in book.cells) == 1
-    for cell in book.cells:
-        small = ', "--set", "search.trials=3", "--set", "confirm.seeds=2"'
-        cell.source = cell.source.replace(told, told + small)
+    book = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    for told, small in replaced:
+        assert sum(told in cell.source for cell in book.cells) == 1
+        for cell in book.cells:
+            cell.source = cell.source.replace(told, small)
     client = NotebookClient(
         book,
         timeout=PATIENCE,
@@ -38,10 +35,28 @@ def test_it_runs(path, tmp_path, monkeypatch):
     )
     client.execute()
     outputs = [one for cell in book.cells for one in cell.get("outputs", [])]
-    text = "".join(one.get("text", "") for one in outputs)
+    assert not any(one.get("name") == "stderr" for one in outputs), "warnings are shown"
+    kinds = [kind for one in outputs for kind in one.get("data", {})]
+    return "".join(one.get("text", "") for one in outputs), kinds
+
+
+@pytest.mark.long
+def test_the_study_runs(tmp_path, monkeypatch):
+    # The same commands on a smaller study.
+    told = 'SETTINGS = ["--quick"'
+    small = told + ', "--set", "search.trials=3", "--set", "confirm.seeds=2"'
+    text, kinds = run("study.ipynb", tmp_path, monkeypatch, [(told, small)])
     assert "reproduced: confirm_accuracy" in text and "exactly as recorded" in text
-    assert any("image/png" in one.get("data", {}) for one in outputs)
+    assert "image/png" in kinds
     assert (tmp_path / "results" / "optim_search-quick" / "report.html").is_file()
+
+
+@pytest.mark.long
+def test_the_training_runs(tmp_path, monkeypatch):
+    text, kinds = run("training.ipynb", tmp_path, monkeypatch, [('"cnn"', '"lenet5"')])
+    assert "epoch 3: accuracy" in text and "macro-F1" in text
+    assert kinds.count("image/png") == 4
+    assert (tmp_path / "results" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

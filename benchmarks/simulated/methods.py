@@ -50,8 +50,8 @@ class _Others:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def flush(self) -> None:
-        pass
+    def flush(self, *, now: bool = True) -> float:
+        return 0.0
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         pass

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import nn
 
-from mnist_core import files, models, parsing
+from mnist_core import files, models, parsing, plugins
 from mnist_core.checkpoints import checkpoint_kinds
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
@@ -112,6 +112,9 @@ def _problems_of(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
+    except plugins.UnknownPlugin:
+        missing = plugins.missing("models", config.model.name, near=path)
+        raise CheckpointError(f"{path}: {missing}") from None
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
 

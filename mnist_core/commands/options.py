@@ -50,15 +50,18 @@ def _check_tolerance(points: float | None) -> float | None:
 def model_names(incomplete: str) -> list[str]:
     """Return the models whose name starts with ``incomplete``, for a shell to complete."""
     # Importing them would import torch, which takes seconds.
-    folder = Path(__file__).parents[1] / "models"
-    names = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    from mnist_core import plugins
+    from mnist_core.plugins import model_files
+
+    names = plugins.names("models", model_files.shipped())
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _data_sets(incomplete: str) -> list[str]:
-    from mnist_core.data.registry import DATA_SETS
+def data_sets(incomplete: str) -> list[str]:
+    """Return the data sets whose name starts with ``incomplete``."""
+    from mnist_core.data import name_or_path
 
-    return [name for name in DATA_SETS if name.startswith(incomplete)]
+    return [name for name in name_or_path.names() if name.startswith(incomplete)]
 
 
 DeviceNow = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
@@ -73,7 +76,7 @@ ModelName = Annotated[
 DataName = Annotated[
     str | None,
     typer.Option(
-        help="data.name, e.g. mnist-10pct, or the path of your images", autocompletion=_data_sets
+        help="data.name, e.g. mnist-10pct, or the path of your images", autocompletion=data_sets
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]

@@ -11,7 +11,7 @@ from mnist_core.commands import options
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import text_console
-from mnist_core.data import load, own, registry
+from mnist_core.data import load, own_images, registry
 from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
 
@@ -54,9 +54,9 @@ def summary_command(
 
 def _images(config: DataConfig) -> tuple[Images, int]:
     """Return what the images of a data set are, and the number of their classes."""
-    source = own.OwnSource.of(config)
+    source = own_images.OwnSource.of(config)
     if source is not None:
-        found = own.read(source)
+        found = own_images.read(source)
         return found.about, found.found.n_classes
     known = registry.by_name(config.name)
     if known.n_classes:  # of MNIST's form, so the files need not be there

@@ -54,7 +54,7 @@ def tune_batch_command(
     if not 0 < share <= 1:
         raise ConfigError(f"--share must be above 0 and at most 1, but got {share:g}")
     from mnist_core import train as trainer
-    from mnist_core.device.memory import free_memory
+    from mnist_core.data.host_memory import free_memory
     from mnist_core.finders import batch_finder
     from mnist_core.finders.isolated import Isolated
 

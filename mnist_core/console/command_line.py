@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -39,10 +39,12 @@ def run(
     *,
     errors: tuple[type[Exception], ...] = (UserError,),
     written: Mapping[str, str] = MappingProxyType({}),
+    opening_project: Collection[str] = (),
 ) -> None:
     """Run ``app`` as the program ``name`` and exit.
 
     ``written``: options by the setting that they become; a mistake is blamed on the option.
+    ``opening_project``: commands that open the project themselves, and may outlive its mistakes.
 
     Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
     line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
@@ -52,7 +54,8 @@ def run(
     command = typer.main.get_command(app)
     _show_help_as_written(command)
     try:
-        if "--help" not in sys.argv:
+        opens_itself = next(iter(sys.argv[1:]), "") in opening_project
+        if "--help" not in sys.argv and not opens_itself:
             plugins.open_project()
         command(prog_name=name)
     except errors as error:

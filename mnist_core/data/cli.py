@@ -16,8 +16,16 @@ from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.console.shell_words import command
 from mnist_core.console.streams import can_redraw
-from mnist_core.data import archives, datasets, download, own, own_tables, sources, storage
-from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
+from mnist_core.data import (
+    cifar_svhn_emnist,
+    datasets,
+    download,
+    name_or_path,
+    own_images,
+    show_own_images,
+    storage,
+)
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS, ArchiveSet
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
 from mnist_core.images import MOST_SIDE
@@ -59,7 +67,7 @@ def verify(
         raise DataError(f"--root needs a NAME (valid: {', '.join(sorted(DATA_SETS))})")
     source = _own_source(name, root, size, channels)
     if source is not None:
-        if not own_tables.verify(source):
+        if not show_own_images.verify(source):
             raise typer.Exit(1)
         return
     chosen = (
@@ -80,7 +88,7 @@ def show(
     console = SafeConsole()
     source = _own_source(name, root, size, channels)
     if source is not None:
-        own_tables.show(console, source)
+        show_own_images.show(console, source)
     elif name:
         _show_one(console, by_name(name, setting=""), root)
     else:
@@ -89,20 +97,20 @@ def show(
 
 def _own_source(
     name: str, root: str, size: int | None, channels: int | None
-) -> own.OwnSource | None:
+) -> own_images.OwnSource | None:
     """Return the images of a path, or a data set of archives; None: another data set, or all."""
     if not name:
         return None
     given = {"name": name, "root": root, "size": size, "channels": channels}
-    return own.OwnSource.of(DataConfig.from_mapping(given, source="data"))
+    return own_images.OwnSource.of(DataConfig.from_mapping(given, source="data"))
 
 
 def _prepare_archives(known: ArchiveSet, root: str) -> None:
-    folder = sources.folder_of_archives(DataConfig(name=known.name, root=root))
+    folder = name_or_path.folder_of_archives(DataConfig(name=known.name, root=root))
     with _download_bar() as progress:
-        archives.ensure(known, folder, progress)
+        cifar_svhn_emnist.download_archives(known, folder, progress)
     for archive in known.archives:
-        archives.check(archive, folder / archive.name)
+        cifar_svhn_emnist.check_archive(archive, folder / archive.name)
         typer.echo(f"ok   {known.name}  {archive.digest}  published  {folder / archive.name}")
 
 
@@ -138,7 +146,7 @@ def _show_all(console: Console) -> None:
     for data_set in DATA_SETS.values():
         table.add_row(data_set.name, data_set.title, _where(data_set))
     for known in ARCHIVE_SETS.values():
-        place = sources.folder_of_archives(DataConfig(name=known.name))
+        place = name_or_path.folder_of_archives(DataConfig(name=known.name))
         here = all((place / archive.name).is_file() for archive in known.archives)
         said = f"here, {place}" if here else f"not here; `data prepare {known.name}` gets it"
         table.add_row(known.name, known.title, said)
@@ -190,8 +198,8 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
         test = storage.read_verified(data_set, data_set.test_labels, folder)
         counts["test"] = np.bincount(test.labels(data.n_classes), minlength=data.n_classes)
     names = [str(label) for label in range(data.n_classes)]
-    own_tables.print_counts(console, counts, names)
-    own_tables.print_firsts(console, images, labels)
+    show_own_images.print_counts(console, counts, names)
+    show_own_images.print_firsts(console, images, labels)
 
 
 def _download(data_set: DataSet, folder: Path) -> list[str]:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_core.config import DataConfig
-from mnist_core.data import download, idx, image_arrays, own, splits, storage, suitability
-from mnist_core.data.own import OwnSource
+from mnist_core.data import download, idx, image_arrays, own_images, splits, storage, suitability
+from mnist_core.data.own_images import OwnSource
 from mnist_core.data.readers.parts import TEST, TRAIN, VALIDATION, Labelled, Progress
 from mnist_core.data.registry import DataSet
 from mnist_core.errors import DataError
@@ -105,7 +105,7 @@ def load_confirm(config: DataConfig, device: torch.device | str = "cpu") -> Spli
 
 def clear_cache() -> None:
     """Forget what was loaded, so that the next ``load`` reads the files again."""
-    for loader in (_load, _load_test, _load_confirm, _load_own, _own_part):
+    for loader in (_load, _load_test, _load_confirm, _load_own, _own_part, _opened):
         loader.cache_clear()
 
 
@@ -155,7 +155,7 @@ def _load_confirm(source: image_arrays.Source, device: str) -> Split | None:
 
 @functools.lru_cache(maxsize=8)
 def _load_own(source: OwnSource, device: str) -> Data:
-    found = own.read(source)
+    found = _opened(source)
     return Data(
         name=source.title,
         train=_own_split(found.images(TRAIN), found.about, device),
@@ -172,7 +172,7 @@ def _load_own(source: OwnSource, device: str) -> Data:
 
 @functools.lru_cache(maxsize=8)
 def _own_part(source: OwnSource, which: str, device: str) -> Split:
-    found = own.read(source)
+    found = _opened(source)
     return _own_split(found.images(which), found.about, device)
 
 
@@ -186,20 +186,34 @@ def _own_split(found: Labelled, about: Images, device: str) -> Split:
     )
 
 
-def prepare(config: DataConfig, progress: Progress | None = None) -> int:
-    """Download or decode what ``load`` needs, once, where it can be watched.
+@functools.lru_cache(maxsize=1)
+def _opened(source: OwnSource) -> own_images.OwnImages:
+    # The names, sizes and times of 60,000 pictures take half a second each time.
+    return own_images.read(source)
 
-    Return the number of validation images of own images; 0: of a data set by name.
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of images that ``load`` will find."""
+
+    validation: int = 0  # number of validation images; 0: it is not known
+    notes: tuple[str, ...] = ()  # what a user may not expect of own images, a line each
+
+
+def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
+    """Download or decode what ``load`` needs, once, where it can be watched.
 
     Raises:
         DataError: if the images are missing, damaged, or cannot be downloaded.
     """
-    source = OwnSource.of(config)
+    source = OwnSource.of(config, progress)
     if source is not None:
-        return len(own.read(source, progress).indices.validation)
+        _opened.cache_clear()  # files may have changed since this process read them
+        found = _opened(source)
+        return Prepared(len(found.indices.validation), found.found.notes)
     known = image_arrays.Source.of(config)
     ensure(known.data_set, known.folder)
-    return 0
+    return Prepared()
 
 
 def ensure(data_set: DataSet, folder: Path) -> None:
@@ -225,7 +239,7 @@ def _described(images: idx.UInt8Array, train: splits.IntArray) -> Images:
     """Return what grey images of IDX files are; all of MNIST's size are normalised as MNIST."""
     if images.shape[1:] == (MNIST.rows, MNIST.columns):
         return MNIST
-    found = own.measured(images, train)
+    found = own_images.measured(images, train)
     mean, std = tuple(found["mean"]), tuple(found["std"])
     return Images(rows=images.shape[1], columns=images.shape[2], mean=mean, std=std)
 

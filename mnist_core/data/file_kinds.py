@@ -67,13 +67,18 @@ def describe_folder(folder: Path) -> str:
     if inner and any(path.suffix.lower() in PICTURES for path in _some(inner[0])):
         return f"pictures in {len(inner)} folder{'s' if len(inner) != 1 else ''}"
     if any(path.suffix.lower() in PICTURES for path in entries):
-        return "pictures"
+        return "pictures, but in no folder of a class, as cats/ and dogs/"
+    ends = sorted({path.suffix for folder in inner[:3] for path in _some(folder) if path.suffix})
+    if ends:
+        return f"folders with files {', '.join(ends[:3])}; pictures are {' '.join(PICTURES)}"
     named = [path.name for path in entries[:3]]
     more = " …" if len(entries) > 3 else ""
     return ", ".join(named) + more if named else ""
 
 
-PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+PICTURES: Final = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+)
 """Ends of names of pictures, in small letters."""
 
 

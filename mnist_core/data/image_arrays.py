@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_core.config import DataConfig
-from mnist_core.data import idx, own, sources, splits, storage, suitability
+from mnist_core.data import idx, name_or_path, own_images, splits, storage, suitability
 from mnist_core.data.readers.parts import TRAIN, VALIDATION
 from mnist_core.data.registry import DataFile, DataSet, by_name
 from mnist_core.errors import DataError
@@ -65,8 +65,9 @@ class Source:
         Raises:
             DataError: if the data set is unknown, or a folder without a root.
         """
-        folder = storage.folder_of(by_name(config.name), config.root)
-        return cls(config.name, folder, config.split_seed, config.confirm, config.test_set)
+        data_set = by_name(config.name)
+        folder = storage.folder_of(data_set, config.root)
+        return cls(data_set.name, folder, config.split_seed, config.confirm, config.test_set)
 
     @property
     def data_set(self) -> DataSet:
@@ -134,9 +135,9 @@ def validation_images(config: DataConfig) -> LabelledImages:
     Raises:
         DataError: if the data set is unknown, missing or damaged.
     """
-    source = own.OwnSource.of(config)
+    source = own_images.OwnSource.of(config)
     if source is not None:
-        theirs = own.read(source)
+        theirs = own_images.read(source)
         judged = theirs.images(VALIDATION)
         return LabelledImages(
             images=judged.images,
@@ -160,16 +161,16 @@ def training_images(config: DataConfig) -> idx.UInt8Array:
     Raises:
         DataError: as ``validation_images``.
     """
-    source = own.OwnSource.of(config)
+    source = own_images.OwnSource.of(config)
     if source is not None:
-        return own.read(source).images(TRAIN).images
+        return own_images.read(source).images(TRAIN).images
     found = read(Source.of(config))
     return found.images[found.indices.train]
 
 
 def test_images_sha256(config: DataConfig) -> str:
     """Return the hash of the raw file of test images; empty: it is not known, and not here."""
-    if sources.own_path(config) is not None:
+    if name_or_path.own_path(config) is not None:
         return ""
     data_set = by_name(config.name)
     if data_set.test_images.sha256:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mnist_core import plugins
-from mnist_core.errors import DataError, unknown_name
+from mnist_core.errors import DataError
 
 FOLDER: Final = "folder"  # name of the data set that is any folder with IDX files (``data.root``)
 
@@ -59,14 +59,24 @@ def by_name(name: str, *, setting: str = "data.name") -> DataSet:
 
     ``setting``: where the name was given; empty: it is an argument of the command.
     """
-    own = next((one for one in plugins.plugins("datasets") if one.name == name), None)
-    if own is not None and plugins.find("datasets", name, DATA_SETS):
-        found: DataSet = own.value(DataSet, "DATA_SET")
-        return found
-    if name not in DATA_SETS:
-        unknown = unknown_name("data set", name, plugins.names("datasets", DATA_SETS))
+    if not is_known(name):
+        unknown = plugins.unknown("datasets", name, DATA_SETS)
         raise DataError(f"{setting}: {unknown}" if setting else unknown)
-    return DATA_SETS[name]
+    own = plugins.find("datasets", name, DATA_SETS)
+    if own is None:
+        return DATA_SETS[name]
+    found: DataSet = own.value(DataSet)
+    if found.name != own.name:
+        raise DataError(
+            f"{own.where}: DATA_SET.name must be {own.name!r}, as it is called, but got"
+            f" {found.name!r}"
+        )
+    return found
+
+
+def is_known(name: str) -> bool:
+    """Return whether ``name`` is one of ``DATA_SETS`` or of the user's own, or the file of one."""
+    return name in DATA_SETS or plugins.is_own("datasets", name)
 
 
 def share_images(one: str, other: str) -> bool:

@@ -1,13 +1,11 @@
-"""How much memory a training needed at most, and how much is free."""
+"""How much memory a training needed at most."""
 
 import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-if TYPE_CHECKING:  # torch takes seconds to import, and a study's plan asks only what is free
+if TYPE_CHECKING:  # torch takes seconds to import
     import torch
 
 
@@ -42,16 +40,3 @@ def peak(device: "torch.device") -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def free_memory(root: Path = Path("/")) -> int:
-    """Return how many bytes of main memory processes may still take, without swapping."""
-    free = int(psutil.virtual_memory().available)
-    group = root / "sys/fs/cgroup"  # a container's control group may leave less
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # no such group; "max": no limit
-            free = min(free, int((group / limit).read_text()) - int((group / used).read_text()))
-    return max(0, free)

@@ -94,6 +94,17 @@ def cpu_has_bf16() -> bool:
         return False
 
 
+def unexpected() -> list[str]:
+    """Return a line for each thing that this torch has otherwise, if none was asked for before."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _muon_function()
+        _lerp_function()
+        _bare(torch.optim.SGD, "step")
+        cpu_has_bf16()
+    return [str(one.message) for one in caught]
+
+
 @cache
 def _muon_function() -> Callable[..., None] | None:
     """Return the function under ``torch.optim.Muon``: it takes matrices that are views."""

@@ -25,6 +25,7 @@ from mnist_core.models import _options
 from mnist_core.models._layers import single_images as single_images
 from mnist_core.models._options import Option
 from mnist_core.plugins import model_files
+from mnist_core.plugins.kinds import Plugin
 from mnist_core.plugins.model_files import shipped as shipped
 from mnist_core.plugins.python_files import raised
 
@@ -126,7 +127,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _own(name: str) -> plugins.Plugin | None:
+def _own(name: str) -> Plugin | None:
     """Return the user's own model ``name``; None: it is of this package."""
     return None if model_files.FAMILY in name else plugins.find("models", name, shipped())
 

@@ -7,118 +7,33 @@ so a broken file breaks only itself.
 """
 
 import functools
-import importlib
-import importlib.util
 import sys
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from mnist_core.errors import ConfigError, said, unknown_name
+from mnist_core.errors import ConfigError, nearest_name, unknown_name
 from mnist_core.files import from_here
-from mnist_core.plugins import python_files, syntax
+from mnist_core.plugins import syntax
+from mnist_core.plugins.kinds import KINDS as KINDS
+from mnist_core.plugins.kinds import Plugin
 from mnist_core.plugins.project import CONF, normal
 from mnist_core.plugins.project import VARIABLE as VARIABLE
 from mnist_core.plugins.project import add_file as add_file
+from mnist_core.plugins.project import are_copies as are_copies
 from mnist_core.plugins.project import folders as folders
+from mnist_core.plugins.project import here as here
 from mnist_core.plugins.project import listed_folders as listed_folders
 from mnist_core.plugins.project import open_project as open_project
 from mnist_core.plugins.project import project_path as project_path
+from mnist_core.plugins.project import use_copies as use_copies
+
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What can be a user's own."""
-
-    what: str  # in errors
-    names: tuple[str, ...]  # one of these is in a file of this kind; {} is the file's name as Camel
-    group: str  # of entry points, each of which names a module that holds what a file would hold
-    setting: str = ""  # which names one
-    shipped: str = ""  # where those of this package are
-
-
-KINDS = {
-    "studies": Kind("study", ("STUDY",), "studies.catalog", "", "studies/catalog"),
-    "models": Kind("model", ("build",), "mnist_core.models", "model.name", "mnist_core/models"),
-    "objectives": Kind("objective", ("objective", "{}"), "objectives", "objective", "objectives"),
-    "datasets": Kind(
-        "data set", ("DATA_SET",), "mnist_core.data", "data.name", "mnist_core/data/registry.py"
-    ),
-    "optimizers": Kind(
-        "optimizer", ("OPTIMIZER",), "mnist_core.optim", "optim.name", "mnist_core/optim.py"
-    ),
-    "losses": Kind("loss", ("LOSS",), "mnist_core.losses", "loss.name", "mnist_core/losses.py"),
-    "metrics": Kind("metric", ("METRIC",), "mnist_core.metrics", "", "mnist_core/tasks"),
-    "trackers": Kind(
-        "tracker", ("PACKAGE",), "studies.tracking", "tracking.trackers", "studies/tracking"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """One thing of a user's own."""
-
-    kind: str
-    name: str
-    file: Path | None = None  # absolute; None: it is installed
-    entry: metadata.EntryPoint | None = None
-
-    @property
-    def where(self) -> str:
-        """Where it comes from, for people."""
-        if self.file is not None:
-            return str(from_here(self.file))
-        assert self.entry is not None
-        package = self.entry.dist.name if self.entry.dist else "an installed package"
-        return f"{package} ({self.entry.value})"
-
-    def load(self) -> ModuleType:
-        """Return its module.
-
-        Raises:
-            ConfigError: if the import fails.
-        """
-        if self.file is not None:
-            return python_files.load(self.file)
-        assert self.entry is not None
-        try:
-            return importlib.import_module(self.entry.module)
-        except (Exception, SystemExit) as error:  # a package of others may raise anything
-            raise ConfigError(f"{self.where}: {said(error)}") from error
-
-    def sources(self) -> dict[str, Path]:
-        """Return its file and its own modules which that imports, by names without a folder.
-
-        Raises:
-            ConfigError: if one is not Python.
-        """
-        if self.file is not None:
-            return python_files.sources(self.file, [self.file.parent, *folders()])
-        assert self.entry is not None
-        module = self.entry.module
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise ConfigError(f"{self.where}: its module {module} cannot be found")
-        file = Path(spec.origin)
-        depth = module.count(".") + (file.name == "__init__.py")
-        return python_files.sources(file, [file.parents[depth]], only=module.partition(".")[0])
-
-    def value(self, of: type, name: str) -> Any:
-        """Return the value ``name`` of its module.
-
-        Raises:
-            ConfigError: if the import fails, or the value is not a ``of``.
-        """
-        value = getattr(self.load(), name, None)
-        if not isinstance(value, of):
-            raise ConfigError(
-                f"{self.where}: must define {name}, a {of.__name__}, but got {value!r}"
-            )
-        return value
+class UnknownPlugin(ConfigError):
+    """Nothing has the name; it may be of another project's folder."""
 
 
 def is_file(name: str) -> bool:
@@ -150,11 +65,44 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
         )
     if found or name in shipped:
         return found[0] if found else None
-    for file in _files(name):  # of another kind, or broken: then this raises
-        syntax.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
-    said = f"{setting}{unknown_name(of.what, name, names(kind, shipped))}"
-    raise ConfigError(f"{said}{_hint(kind, name)}")
+    for file in _files(name):  # of another kind, or broken: then this raises
+        _check_imports(file, setting)
+    raise UnknownPlugin(f"{setting}{unknown(kind, name, shipped)}")
+
+
+def unknown(kind: str, name: str, shipped: Collection[str] = ()) -> str:
+    """Return one line: nothing is called ``name``; why a file of that name does not count."""
+    known = names(kind, shipped)
+    return unknown_name(KINDS[kind].what, name, known, hint=_hint(kind, name, known))
+
+
+def choose(kind: str, name: str, shipped: Mapping[str, _T], of: Any) -> _T:
+    """Return the value that is called ``name``: one of ``shipped``, or a user's own ``of``.
+
+    Raises:
+        ConfigError: as ``find``, or if the import fails, or the value is not a ``of``.
+    """
+    own = find(kind, name, shipped)
+    if own is None:
+        return shipped[name]
+    value: _T = own.value(of)
+    return value
+
+
+def plain_name(kind: str, name: str, shipped: Collection[str] = ()) -> str:
+    """Return ``name`` itself, or of a file's path the name that the file stands for.
+
+    Raises:
+        ConfigError: as ``find``.
+    """
+    own = find(kind, name, shipped)
+    return own.name if own else name
+
+
+def is_own(kind: str, name: str) -> bool:
+    """Return whether ``name`` is a user's own, or the path of a Python file."""
+    return is_file(name) or bool(_called(kind, name))
 
 
 def names(kind: str, shipped: Collection[str] = ()) -> list[str]:
@@ -185,14 +133,37 @@ def broken() -> list[str]:
     return lines
 
 
-def _hint(kind: str, name: str) -> str:
-    """Return why a file of this name does not count, if there is one."""
+def missing(kind: str, name: str, *, near: Path) -> str:
+    """Return one line: what ``near`` was made with is not here; where its file may be.
+
+    ``near``: a file or folder, usually in the folder of the project.
+    """
+    of = KINDS[kind]
+    for folder in normal(near).parents:
+        if _is_of(kind, folder / f"{name}.py"):
+            where = f"{folder / name}.py defines one: run this in {folder}, or set"
+            return f"its {of.what} {name} is not here; {where} {VARIABLE}={folder}"
+    return (
+        f"its {of.what} {name} is not here; run this in the folder of its project, or set"
+        f" {VARIABLE} to that folder"
+    )
+
+
+def _hint(kind: str, name: str, known: Collection[str]) -> str:
+    """Return why a file of this name does not count, or where one may be."""
     if files := _files(name):
         wanted = " or ".join(_names_in(kind, files[0]))
         return f"; {from_here(files[0])} does not define {wanted}"
-    if Path(f"{name}.py").is_file():
+    for folder in folders():
+        if name and _exists(folder / f"{name}.py"):
+            return f"; {name}.py has a name that cannot be imported: take letters, digits and _"
+        if name and _exists(folder / name / "__init__.py"):
+            return f"; {name} is a folder: write {name}.py, which may import from it"
+    if name.isidentifier() and Path(f"{name}.py").is_file():
         return f'; {name}.py here counts once {CONF} has [project] with path = ["."]'
-    return ""
+    if folders() or nearest_name(name, known):
+        return ""
+    return f"; if it is your own, run this in its project's folder, or set {VARIABLE} to that"
 
 
 def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
@@ -211,10 +182,17 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
         raise ConfigError(f"{setting}{name}: the file does not exist")
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
+        _check_imports(file, setting)
         raise ConfigError(f"{setting}{from_here(file)}: is not a {of.what}: must define {wanted}")
     found = find(kind, file.stem, shipped)
     assert found is not None  # a shipped one of this name would be refused
     return found
+
+
+def _check_imports(file: Path, setting: str) -> None:
+    """Raise ConfigError if a file that lacks what it should define could not be imported either."""
+    if missing := syntax.missing_import(syntax.parse(file), file.parent):
+        raise ConfigError(f"{setting}{from_here(file)}, {missing}")
 
 
 def _called(kind: str, name: str) -> list[Plugin]:
@@ -230,7 +208,15 @@ def _files(name: str) -> list[Path]:
 
 
 def _python_files(folder: Path) -> Iterator[Path]:
-    return (one for one in sorted(folder.glob("[!_.]*.py")) if one.is_file())
+    files = (one for one in sorted(folder.glob("[!_.]*.py")) if one.is_file())
+    return (one for one in files if one.stem.isidentifier())
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False
 
 
 def _is_of(kind: str, file: Path) -> bool:

@@ -15,14 +15,40 @@ from mnist_core.errors import ConfigError, unknown_name
 VARIABLE = "STUDIES_PROJECT"
 """The environment variable with the project's folders, absolute, separated as in ``PATH``."""
 
+_COPY_OF = f"{VARIABLE}_COPY_OF"
+"""The environment variable with the folders that those of ``VARIABLE`` are copies of, in order."""
+
 CONF = Path("conf.toml")
 """Where ``[project]`` is read, in the working directory only."""
 
 
 def folders() -> list[Path]:
     """Return the project's folders."""
-    given = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return _folders_in(VARIABLE)
+
+
+def _folders_in(variable: str) -> list[Path]:
+    given = os.environ.get(variable, "").split(os.pathsep)
     return [Path(one) for one in dict.fromkeys(given) if os.path.isabs(one)]
+
+
+def use_copies(copies: Collection[Path]) -> None:
+    """Take ``copies`` in place of the project's folders, which another machine has."""
+    os.environ[_COPY_OF] = os.environ.get(VARIABLE, "")
+    _put(copies)
+
+
+def are_copies() -> bool:
+    """Return whether the project's folders are copies of those of another machine."""
+    return bool(_folders_in(_COPY_OF))
+
+
+def here(path: Path) -> Path:
+    """Return where ``path`` is in this process: in the copy of a project's folder, or itself."""
+    for folder, copy in zip(_folders_in(_COPY_OF), folders(), strict=False):
+        if path.is_relative_to(folder) and (found := copy / path.relative_to(folder)).exists():
+            return found
+    return path
 
 
 def open_project() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from mnist_core.errors import ConfigError, said
+from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.files import from_here
 from mnist_core.plugins import syntax
 
@@ -91,9 +91,11 @@ def load(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a user's own file may raise anything
+    except BaseException as error:  # a user's own file may raise anything
         del sys.modules[name]
-        raise ConfigError(raised(error, file)) from error
+        if is_ctrl_c(error):
+            raise
+        raise ConfigError(f"{raised(error, file)}{_advice(error, name)}") from error
     setattr(module, _STAMP, stamp)
     return module
 
@@ -107,6 +109,15 @@ def raised(error: BaseException, file: Path) -> str:
     elif frames:
         line = f", line {frames[-1].lineno}"
     return f"{from_here(file)}{line}: {said(error)}"
+
+
+def _advice(error: BaseException, name: str) -> str:
+    """Return what to do about an import that failed in module ``name``; or ""."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return "; a file of a project is not in a package: leave out the dot"
+    if isinstance(error, ImportError) and error.name == name:
+        return "; the files import each other: move what both need into a third one"
+    return ""
 
 
 def _is(module: ModuleType, file: Path) -> bool:

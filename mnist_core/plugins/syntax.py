@@ -2,6 +2,8 @@
 
 import ast
 import hashlib
+import importlib.machinery
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,27 @@ def defined(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Starred):
             left.append(node.value)
     return found
+
+
+def missing_import(tree: ast.Module, folder: Path) -> str:
+    """Return ``line N: module``, the first import that would fail in ``folder``; "": none is known.
+
+    Only packages are looked for, and none is imported.
+    """
+    places = [str(folder), *sys.path]
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom) and not statement.level:
+            names = [statement.module or ""]
+        else:
+            continue
+        for name in names:
+            top = name.partition(".")[0]
+            there = top in sys.modules or top in sys.builtin_module_names
+            if not there and importlib.machinery.PathFinder.find_spec(top, places) is None:
+                return f"line {statement.lineno}: the module {name} cannot be found"
+    return ""
 
 
 def reached(tree: ast.Module, name: str) -> list[ast.stmt]:

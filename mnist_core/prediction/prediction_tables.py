@@ -14,7 +14,7 @@ from rich.table import Table
 from mnist_core.checkpoints.evaluation_table import Say
 from mnist_core.console.plain_text import counted
 from mnist_core.data.idx import UInt8Array
-from mnist_core.data.picture import picture
+from mnist_core.data.text_pictures import picture
 from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.prediction.predict import Classes, Pairs
 from mnist_core.prediction.prediction_inputs import UNKNOWN

@@ -23,7 +23,7 @@ from mnist_core.config import DataConfig, TrainConfig, read_settings
 from mnist_core.console.counted_progress import counted_progress
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
-from mnist_core.data import Data, datasets, load, load_test, sources
+from mnist_core.data import Data, datasets, load, load_test, name_or_path
 from mnist_core.errors import UserError
 from mnist_core.runs import run_lookup, run_record, training_log
 from mnist_core.runs.run_folder import RunFolder
@@ -61,14 +61,16 @@ class TrainingEnded(UserError):
 def run(plan: Plan, console: Console) -> TrainResult:
     """Train, print, and write what was asked for; raise UserError if it is refused or fails."""
     config = trainer.resolve(plan.config)
-    config = config.model_copy(update={"data": sources.placed(config.data)})
+    config = config.model_copy(update={"data": name_or_path.placed(config.data)})
     with counted_progress(console, "decoding images") as progress:
-        datasets.prepare(config.data, progress)
+        notes = datasets.prepare(config.data, progress).notes
     data = load(config.data, config.device)
     if plan.test:
         load_test(config.data, config.device)  # what is missing is missed before the training
     folder = _folder(plan, config, data)
     log = Log(console, folder.path / "train.log" if folder else None)
+    for note in notes:
+        log.say(f"note: {note}")
     if folder is None:
         with tasks.blamed_on_the_model(config, data):
             result = _train(config, data, log, None)

@@ -185,8 +185,5 @@ def all_figures() -> Mapping[str, Callable[[Tensor], float]]:
 def _own(folders: tuple[Path, ...]) -> Mapping[str, Callable[[Tensor], float]]:
     # Kept, as each evaluation would read all files of the project.
     del folders
-    own = {}
-    for one in plugins.plugins("metrics"):
-        plugins.find("metrics", one.name, FIGURES)  # it may be called as another one
-        own[one.name] = one.value(Callable, "METRIC")  # type: ignore[arg-type]
-    return own
+    own = (one.name for one in plugins.plugins("metrics"))
+    return {name: plugins.choose("metrics", name, FIGURES, Callable) for name in own}

@@ -23,9 +23,7 @@ from mnist_core.tasks.class_metrics import Evaluation
 
 def check(config: TrainConfig) -> None:
     """Raise ``ConfigError`` for a loss of another task, or one that smooths no labels."""
-    if config.loss.name is not None:
-        losses.loss(config.loss.name)  # a broken file of a user's own is named
-    if config.loss.name not in (None, *losses.names(losses.CLASSIFICATION)):
+    if losses.of(config.loss, losses.CLASSIFICATION).task != losses.CLASSIFICATION:
         raise ConfigError(
             f"loss.name: {config.loss.name!r} compares images, but model {config.model.name!r}"
             f" classifies them; use {' or '.join(losses.names(losses.CLASSIFICATION))}"

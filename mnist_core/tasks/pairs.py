@@ -38,16 +38,16 @@ class Embedder(Protocol):
 
 def check(config: TrainConfig) -> None:
     """Raise ``ConfigError`` if loss, labels or model do not fit together."""
-    loss, known = config.loss.name, losses.names(losses.PAIRS)
+    loss = config.loss.name
     if config.data.balance is not None:
         raise ConfigError(
             f"data.balance: model {config.model.name!r} compares two images, and half of its pairs"
             f" are of one class; leave out {config.data.balance!r}"
         )
-    if loss not in (None, *known):
+    if losses.of(config.loss, losses.PAIRS).task != losses.PAIRS:
         raise ConfigError(
             f"loss.name: {loss!r} classifies images, but model {config.model.name!r} compares two;"
-            f" use {' or '.join(known)}"
+            f" use {' or '.join(losses.names(losses.PAIRS))}"
         )
     if not losses.embeds(config.loss):
         return

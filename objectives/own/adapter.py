@@ -54,6 +54,7 @@ class OwnAdapter:
     trains: ClassVar[bool] = False
     device: ClassVar[str] = "cpu"
     data_name: ClassVar[str] = ""
+    judged: ClassVar[str] = "trial"
     preload: ClassVar[Sequence[str]] = ()
     reports_per_epoch: ClassVar[int] = 1
 

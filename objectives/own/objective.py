@@ -14,11 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mnist_core import plugins
 from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, is_share
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
 from objectives.own.own import Own, passed
 from objectives.own.reference import Held, Reference, load, module_of
+from objectives.own.reports import Reports
 from objectives.own.running_command import run_command
 
 TASK = "trial.json"
@@ -54,54 +56,32 @@ class OwnObjective:
         most = self.most_parameters
         if most is not None and parameters is not None and parameters > most:
             return Outcome(metrics={PARAMETERS: parameters}, stopped=True)
-        began, reports = time.monotonic(), _Reports(report, self.metric, self.own.reports, before)
+        read = functools.partial(_metrics, metric=self.metric, did="reported")
+        reports = Reports(report, read, last=self.own.reports, costs=before)
+        began = time.monotonic()
         try:
             found = self._run(task, reports)
         except StopTraining:
-            return Outcome(metrics=reports.latest, stopped=True)
+            return Outcome(metrics=reports.latest, stopped=True, attributes=reports.cost())
         outcome = _outcome(found, self.metric)
         costs = {**before, SECONDS: time.monotonic() - began} if self.measured else {}
         metrics = {**outcome.metrics, **costs}
+        attributes = {**reports.cost(), **outcome.attributes}
         # One that catches ``StopTraining`` has not run its full budget either.
         if reports.stopped:
-            return Outcome(metrics=metrics, stopped=True, attributes=outcome.attributes)
+            return Outcome(metrics=metrics, stopped=True, attributes=attributes)
         if self.keep is not None:
             _keep(self.own, task, self.keep)
-        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=outcome.attributes)
+        return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=attributes)
 
     def _run(self, task: Task, report: Report) -> Any:
         place = self.own.place
         assert place is not None
         if isinstance(place, Command):
-            return run_command(place, self.folder, task, report)
+            return run_command(place, str(plugins.here(Path(self.folder))), task, report)
         target = load(place)
         keywords = passed(inspect.signature(target), seed=task.seed, report=report)
         return target(dict(task.params), **keywords)
-
-
-class _Reports:
-    """Hands reports on; ``stopped``: the last answer was to stop."""
-
-    def __init__(
-        self, report: Report, metric: str, most: int | None, costs: Mapping[str, float]
-    ) -> None:
-        self._report, self._metric, self._most, self._costs = report, metric, most, costs
-        self._count = 0
-        self.latest: Mapping[str, float] = {}
-        self.stopped = False
-
-    def __call__(self, step: int, metrics: Mapping[str, float] | float) -> None:
-        """Report ``metrics``, or the value of the metric, at ``step``."""
-        self.latest = {**_metrics(metrics, self._metric, "reported"), **self._costs}
-        self._count += 1
-        try:
-            self._report(step, self.latest)
-        except StopTraining:
-            # At the last report nothing is left that could be saved.
-            if self._most is not None and self._count >= self._most:
-                return
-            self.stopped = True
-            raise
 
 
 def _outcome(found: Any, metric: str) -> Outcome:

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError, said
+from mnist_core import plugins
+from mnist_core.errors import ConfigError, is_ctrl_c, said
 from mnist_core.plugins import python_files
 
 _MAIN = "__main__"
@@ -128,25 +129,30 @@ def _made(place: Reference, module: ModuleType) -> Any:
         return found
     try:
         return found(**(json.loads(place.fields) if place.fields else {}))
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"objective {place.label}: {said(error)}") from error
 
 
 def module_of(place: Reference) -> ModuleType:
     """Return the module of the objective; ConfigError: it cannot be imported here."""
+    file = str(plugins.here(Path(place.file))) if place.file else ""
     loaded = sys.modules.get(place.module)
-    if loaded is not None and _is(_file_of(loaded), place.file):
+    if loaded is not None and _is(_file_of(loaded), file):
         return loaded
     if place.in_main:
         raise ConfigError(
             f"objective {place.name}: is in the program itself, where workers cannot find it; put"
             " it into a file and import it from there, or set engine.name=inline"
         )
-    if not _is(_origin(place.module), place.file):
-        return python_files.load(Path(place.file))
+    if not _is(_origin(place.module), file):
+        return python_files.load(Path(file))
     try:
         return importlib.import_module(place.module)
-    except Exception as error:  # a user's own file may raise anything
+    except BaseException as error:  # a user's own file may raise anything
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"{place.file}: {said(error)}") from error
 
 

@@ -52,8 +52,10 @@ def run_command(command: Command, folder: str, task: Task, report: Report) -> Ma
             if found is None:
                 continue
             last = found
-            if isinstance(step := found.get("step"), int):
-                report(step, {name: value for name, value in found.items() if name != "step"})
+            if "step" in found:
+                report(
+                    found["step"], {name: value for name, value in found.items() if name != "step"}
+                )
         code = run.wait()
         if code:
             reason = _last_line(errors) or said or "it printed nothing"
@@ -64,7 +66,11 @@ def run_command(command: Command, folder: str, task: Task, report: Report) -> Ma
             'the command printed no line of JSON, such as {"score": 0.9}; its last line is'
             f" {said[:200]!r}",
         )
-    return {name: value for name, value in last.items() if name != "step"}
+    return _without_step(last)
+
+
+def _without_step(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "step"}
 
 
 def _lines(run: "subprocess.Popen[bytes]") -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core.errors import ConfigError, UserError, said
+from mnist_core.errors import ConfigError, UserError, is_ctrl_c, said
 from mnist_core.version import PACKAGE, package_version
 from objectives.own.objective import TASK, hook, prepared
 from objectives.own.own import Own
@@ -60,13 +60,13 @@ def describe(own: Own) -> dict[str, Any]:
             "python": platform.python_version(),
             "optuna": importlib.metadata.version("optuna"),
             PACKAGE: package_version(),
-            **_facts(own),
+            **facts(own),
         },
         "data": {"fingerprint": prepare(own, ()).fingerprint},
     }
 
 
-def _facts(own: Own) -> dict[str, str]:
+def facts(own: Own) -> dict[str, str]:
     """Return the facts that the objective wants to be kept, by name."""
     found = _call(own, "describe")
     if found is None:
@@ -123,5 +123,7 @@ def _user(own: Own, name: str, call: Callable[[], Any]) -> Any:
         return call()
     except UserError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(f"objective {own.label}: {name}: {said(error)}") from error

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mnist_core import optim
+from mnist_core import losses, optim
 from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.data import sources, splits
+from mnist_core.data import name_or_path, splits
 from mnist_core.errors import ConfigError
 from mnist_core.table import flatten
 from objectives.adapter import Call, Params
@@ -39,6 +39,7 @@ class TrainerAdapter:
     space: Space
     find: Callable[[str], Any]
 
+    judged: ClassVar[str] = "model"
     preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
 
     @property
@@ -108,7 +109,10 @@ class TrainerAdapter:
     def check(self, points: Sequence[Params], *, source: str) -> None:
         """Raise ConfigError unless the trainer takes the settings of each of ``points``."""
         for point in points:
-            optim.resolve(self.configuration(point, 0, source=source).optim)
+            config = self.configuration(point, 0, source=source)
+            optim.resolve(config.optim)
+            if config.loss.name is not None:
+                losses.loss(config.loss.name)
 
     def settings_of(self, params: Params, seed: int, *, source: str) -> dict[str, Any]:
         """Return the settings that train ``params`` by dotted name."""
@@ -161,17 +165,18 @@ class TrainerAdapter:
 
         console = SafeConsole(stderr=True)
         with counted_progress(console, "decoding images") as progress:
-            validation = datasets.prepare(self.base.data, progress)
-        own = sources.own_path(self.base.data) is not None
+            prepared = datasets.prepare(self.base.data, progress)
+        validation, notes = prepared.validation, [*prepared.notes]
+        own = not name_or_path.is_shipped(self.base.data)
         # The setting is part of the study, which is set before the images are counted.
         if own and self.base.data.confirm == "own" and validation >= splits.MANY_VALIDATION_IMAGES:
-            console.print(
-                f"note: the {validation:,} validation images choose configurations and confirm"
-                " them, which flatters the winner; --set data.confirm=half keeps half of them for"
-                " confirming",
-                highlight=False,
-                soft_wrap=True,
+            notes.append(
+                f"the {validation:,} validation images choose configurations and confirm them,"
+                " which flatters the winner; --set data.confirm=half keeps half of them for"
+                " confirming"
             )
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
     def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
         """Return the check of a worker, which keeps the data that it loads."""
@@ -209,7 +214,7 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-    if sources.own_path(config.data) is not None:
+    if not name_or_path.is_shipped(config.data):
         settings["data"]["name"] = "own images"
     for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
         if settings["data"][name] is None:
@@ -220,7 +225,13 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
 
 
 def _resolved(config: TrainerSettings) -> TrainerSettings:
-    return config.model_copy(update={"optim": optim.resolve(config.optim)})
+    try:
+        return config.model_copy(update={"optim": optim.resolve(config.optim)})
+    except ConfigError:
+        # A study is looked at when the file of the user's own optimizer is gone or broken.
+        if config.optim.name in optim.OPTIMIZERS:
+            raise
+        return config
 
 
 def _put(tables: dict[str, Any], key: str, value: Any) -> None:

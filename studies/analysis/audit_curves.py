@@ -81,6 +81,7 @@ def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curve
     Raises:
         UserError: if there are none but the defaults, or trials report once only.
     """
+    _check_reports(study, spec, trials)
     full = tuple(
         Curve(
             number=trial.number,
@@ -108,12 +109,22 @@ def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curve
             " pruning and ran its full budget; run the study with search.sentinels=0.2 or"
             " search.pruner=none first"
         )
-    if all(len(curve.reports) < 2 for curve in full):
-        raise UserError(
-            f"the trials of study {study} report once, at their end, so no pruner can save"
-            " anything; raise epochs or reports_per_epoch"
-        )
     return curves
+
+
+def _check_reports(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> None:
+    """Raise UserError if no complete trial reports before its end: then no advice would help."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    most = max((len(trial.intermediate_values) for trial in complete), default=2)
+    if most >= 2:
+        return
+    said = "report once, at their end" if most else "report nothing"
+    mend = (
+        "raise epochs or reports_per_epoch"
+        if spec.own is None
+        else f"to have trials stopped early, call report(step, value) in {spec.label}"
+    )
+    raise UserError(f"the trials of study {study} {said}, so no pruner can save anything; {mend}")
 
 
 def _seconds(trial: FrozenTrial) -> float:

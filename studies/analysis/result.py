@@ -188,3 +188,10 @@ class StudyResult:
 def metric_on_test(metric: str) -> str:
     """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
     return f"test_{metric.removeprefix('val_')}"
+
+
+def means(result: StudyResult, row: Row) -> tuple[float, ...]:
+    """Return the mean of each objective over the confirm seeds; empty before there are any."""
+    records = result.confirm.get(row.label, ())
+    values = [record.values for record in records if record.values]
+    return tuple(sum(of_one) / len(of_one) for of_one in zip(*values, strict=True))

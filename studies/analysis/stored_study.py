@@ -122,8 +122,12 @@ class Stored:
         return self.result
 
 
-def read(plan: Plan, storage: Storage | None = None) -> Stored:
+def read(
+    plan: Plan, storage: Storage | None = None, *, result: StudyResult | None = None
+) -> Stored:
     """Read the study of ``plan``; a ``storage`` that is open already is left open.
+
+    ``result`` is what it has found, if that is known; otherwise it is worked out, in about 1 s.
 
     Raises:
         UserError: if there is no such database or study.
@@ -150,8 +154,9 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
         outside = command_readings(search_study.user_attrs, plan.folder)
         test = read_record(attributes, plan.storage_url, outside)
-        result = None
-        if not differs:
+        if differs:
+            result = None
+        elif result is None:
             result = summarize(
                 plan,
                 search,

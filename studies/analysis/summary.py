@@ -163,7 +163,7 @@ def summarize(
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
     failures = [record.failure for record in records if record.ending == TrialState.FAIL]
-    return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
+    return tally(one.text if one else "unknown" for one in failures)
 
 
 def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:

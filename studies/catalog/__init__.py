@@ -38,9 +38,11 @@ def named(study: str) -> str:
 
 
 def file_of(name: str) -> str:
-    """Return the file of study ``name``, as people read it; it may be missing."""
+    """Return the file of study ``name``, as people read it, or that a program defines it."""
     own = next((one for one in plugins.plugins("studies") if one.name == name), None)
-    return own.where if own is not None else f"studies/catalog/{name}.py"
+    if own is not None:
+        return own.where
+    return f"studies/catalog/{name}.py" if name in shipped() else "the program that defines it"
 
 
 def word(name: str) -> str:
@@ -68,7 +70,7 @@ def get(name: str) -> StudySpec:
         ConfigError: if there is none, its file is broken, or two places have one of this name.
     """
     own = plugins.find("studies", name, shipped())
-    study = _shipped(name) if own is None else own.value(StudySpec, "STUDY")
+    study = _shipped(name) if own is None else own.value(StudySpec)
     if study.name != name:
         raise ConfigError(
             f"{file_of(name)}: STUDY.name must be the file's name, but got {study.name!r}"

@@ -26,6 +26,6 @@ def _files(incomplete: str) -> list[str]:
 
 def data_set(incomplete: str) -> list[str]:
     """Return the data sets whose name starts with ``incomplete``."""
-    from mnist_core.data.registry import DATA_SETS
+    from mnist_core.data import name_or_path
 
-    return [name for name in DATA_SETS if name.startswith(incomplete)]
+    return [name for name in name_or_path.names() if name.startswith(incomplete)]

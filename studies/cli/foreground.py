@@ -15,7 +15,7 @@ from typing import Unpack
 from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
-from mnist_core.errors import UserError
+from mnist_core.errors import CtrlC, UserError
 from mnist_core.files import check_writable, from_here, write_atomically
 from studies import catalog, engines, tracking
 from studies.analysis import stored_study
@@ -24,6 +24,7 @@ from studies.analysis.foresight import power_lines
 from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
+from studies.cli.slow_reports import SlowReports
 from studies.cli.view import make_view
 from studies.core.events import Listener
 from studies.core.json_text import json_text
@@ -49,6 +50,8 @@ from studies.storage.membership import check_joinable
 from studies.tracking.recording import Recording
 
 INTERRUPTED = 130
+PAGE_TRIALS = 2000
+"""With more trials a run leaves the page to ``studies report``: it takes more than a second."""
 
 
 def run(
@@ -111,7 +114,7 @@ def run(
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
-            listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
+            listeners: list[Listener] = [recording, view, FirstTraceback(tell), SlowReports(tell)]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(plan, control, listeners=listeners, **run_options)
@@ -181,6 +184,29 @@ def finish(result: StudyResult, console: Console) -> None:
         raise UserError(
             f"the result cannot be printed: {error.strerror}; it is in {report} and {config}"
         ) from None
+    _teller(console)("page", write_page(result))
+
+
+def write_page(result: StudyResult) -> str:
+    """Write the study's page and the index; return where the page is, or why there is none."""
+    plan = result.plan
+    command = plan.commands.look("report")
+    # Not needed before, and they take a quarter of a second to import.
+    from studies.report import page as html
+    from studies.report.index_page import write_index
+
+    if result.trained == 0 and (plan.folder / html.REPORT).is_file():
+        return str(from_here(plan.folder / html.REPORT))  # it may have what a run leaves out
+    if sum(result.states.values()) > PAGE_TRIALS:
+        return f"of this many trials it takes seconds: {command}"
+    # Whatever keeps it from being written, the study has ended well.
+    try:
+        found = stored_study.read(plan, result=result)
+        page = html.write([html.gather(found, quick=True)], plan.folder / html.REPORT)
+        write_index(plan.folder.parent)
+    except (UserError, OSError) as error:
+        return f"not written, {error}; {command}"
+    return str(from_here(page))
 
 
 def _print(result: StudyResult, console: Console, *, config: Path, report: Path) -> None:
@@ -237,7 +263,7 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
             return
         if not control.busy:
             if control.reading or control.asked == 0:
-                raise KeyboardInterrupt  # nothing is being trained: nothing to wait for
+                raise CtrlC  # nothing is being trained: nothing to wait for
             return
         if control.asked > 1:
             return

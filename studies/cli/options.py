@@ -94,10 +94,19 @@ def trackers(text: str | None) -> list[str] | None:
     return [name for name in (part.strip() for part in text.split(",")) if name]
 
 
-def main(app: typer.Typer, name: str) -> None:
-    """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C."""
+def main(app: typer.Typer, name: str, *, opening_project: Collection[str] = ()) -> None:
+    """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C.
+
+    ``opening_project``: as ``command_line.run``.
+    """
     try:
-        command_line.run(app, name, errors=(UserError, SpaceError), written=WRITTEN)
+        command_line.run(
+            app,
+            name,
+            errors=(UserError, SpaceError),
+            written=WRITTEN,
+            opening_project=opening_project,
+        )
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -12,7 +12,13 @@ from studies.cli import options
 @options.on_study(without=["study"])
 def report_command(
     chosen: options.Chosen,
-    names: Annotated[list[str], typer.Argument(metavar="STUDY…", help=options.STUDY_OR_FOLDER)],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY…]",
+            help=f"{options.STUDY_OR_FOLDER}; without one: the index of all results",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -26,13 +32,21 @@ def report_command(
 
     The page has the answer with its interval, the table, all figures, the worst mistakes, time and
     cost, a pruner audit and how to reproduce it. Several studies share a page, which begins with an
-    overview. An unfinished study is reported as far as it is.
+    overview, shared axes and what `compare` says. An unfinished study is reported as far as it is.
+
+    Without a study: writes index.html, which links the reports of all studies, into the folder of
+    results. A run writes its page and the index at its end, without what takes seconds.
 
     Examples:
         python -m studies report optim_search --open
 
         python -m studies report optim_search activation_search --out both.html
+
+        python -m studies report --open
     """
+    if not names:
+        _index(chosen, out, open_page=open_page)
+        return
     if out is not None and out.suffix != ".html":
         raise ConfigError(f"--out: must be a file that ends in .html, but got {out}")
     if out is None and len(names) > 1:
@@ -48,17 +62,34 @@ def report_command(
     from studies.report.page import gather
     from studies.report.result_json import FILE as RESULT
     from studies.report.result_json import result_json
+    from studies.report.side_by_side import side_by_side
     from studies.report.table import markdown
 
     if out is not None:
         check_file(out, "--out", "report.html")
     found = [stored_study.read(chosen.find(name)) for name in names]
     results = [one.comparable().result for one in found]
-    page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
+    pages, place = [gather(one) for one in found], out or found[0].plan.folder / html.REPORT
+    page = html.write(pages, place, side_by_side(found) if len(found) > 1 else None)
     text = page.with_suffix(".md")
     write_atomically(text, "\n".join(markdown(result) for result in results if result))
     if out is None and results[0] is not None:  # as a run writes it, beside report.md
         write_atomically(page.with_name(RESULT), json_text(result_json(results[0])) + "\n")
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB), {text}")
+    if open_page:
+        typer.launch(page.resolve().as_uri())
+
+
+def _index(chosen: options.Chosen, out: Path | None, *, open_page: bool) -> None:
+    """Write the index of the folder of results."""
+    if out is not None:
+        raise ConfigError("--out: the index lies beside the studies that it links; name a study")
+    results = options.results(chosen.conf, chosen.assignments)
+    if not results.is_dir():
+        raise ConfigError(f"results.folder: there is no folder {results}; run a study first")
+    from studies.report.index_page import write_index
+
+    page = write_index(results)
+    typer.echo(f"index: {page}")
     if open_page:
         typer.launch(page.resolve().as_uri())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError, UserError, is_ctrl_c, said
 from objectives.base import Outcome, Task, TrainingError
 from objectives.own import Command, Own
 from objectives.own.adapter import OwnConfiguration
@@ -53,9 +53,11 @@ def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome
         return objective(task, lambda step, metrics: None)
     except TrainingError as error:
         raise UserError(f"{file}: {error.message}") from None
-    except Exception as error:  # the user's code may raise anything
+    except BaseException as error:  # the user's code may raise anything
+        if is_ctrl_c(error):
+            raise
         kind = "the command" if isinstance(own.place, Command) else own.label
-        raise UserError(f"{file}: {kind}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{file}: {kind}: {said(error)}") from error
 
 
 def _spec(file: Path, study: str, given: str | None) -> StudySpec:

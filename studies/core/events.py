@@ -14,7 +14,7 @@ Kind = Literal[
     "study",
     # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
     # and confirm also counts of those (complete, pruned, failed); search best: value, trial,
-    # params; confirm confirmed: the same of each training
+    # params; confirm confirmed: the same of each training; test judged: what is tested, as a noun
     "phase",
     "start",  # data: params, seed, attempt, pid
     "report",  # data: step, metrics

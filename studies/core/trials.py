@@ -89,6 +89,16 @@ class Failure:
         object.__setattr__(self, "message", one_line(str(self.message)))
         object.__setattr__(self, "traceback", safe_lines(str(self.traceback)))
 
+    @property
+    def text(self) -> str:
+        """The kind and the message."""
+        return reason_text(self.kind, self.message)
+
+
+def reason_text(kind: object, message: object) -> str:
+    """Return why a trial failed: ``kind: message``, or the kind alone if nothing more is known."""
+    return str(kind) if message in ("", None, kind) else f"{kind}: {message}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

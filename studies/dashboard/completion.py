@@ -154,7 +154,7 @@ def _attributes(record: TrialRecord) -> dict[str, str]:
     if record.attempt:
         kept[ATTEMPT] = record.attempt
     if record.failure is not None:
-        kept[FAILURE] = f"{record.failure.kind}: {record.failure.message}"
+        kept[FAILURE] = record.failure.text
     if kept[SECONDS] is None:
         del kept[SECONDS]
     return readable({**kept, **record.attributes})

@@ -173,11 +173,7 @@ class TrialNotes:
             return f"{said}, with {value}."
         if not record.complete:
             failure = record.failure
-            return (
-                f"Failed: {markdown(f'{failure.kind}: {failure.message}')}"
-                if failure
-                else "Failed."
-            )
+            return f"Failed: {markdown(failure.text)}" if failure else "Failed."
         if self._confirm:
             return f"{value} {self._confirmed(record)}"
         if record.number not in self._ranks:

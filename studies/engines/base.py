@@ -47,8 +47,11 @@ class Work(Protocol):
         It answers at once, from memory: a worker waits for the answer.
         """
 
-    def flush(self) -> None:
-        """Write what ``report`` put off; called when no worker waits for an answer."""
+    def flush(self, *, now: bool = True) -> float:
+        """Write what ``report`` put off; called when no worker waits for an answer.
+
+        Without ``now`` some of it may wait; returns the seconds until that is due, 0: none is left.
+        """
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         """Take the outcome of ``task``, which ran to its end or was stopped as asked."""

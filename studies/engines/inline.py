@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from objectives.base import Objective, Outcome
 from studies.core.trials import INTERRUPTED, NO_LIMITS, UNFIT, Failure, Limits
 from studies.engines._local import limits as _limits
-from studies.engines._local.execution import execute
+from studies.engines._local.execution import Unwound, execute
 from studies.engines._local.worker_start import unfit_error
 from studies.engines.base import ALL, Resources, Work
 
@@ -28,11 +28,11 @@ def create(
     return Inline()
 
 
-class _StoppedNow(BaseException):
+class _StoppedNow(Unwound):
     """Unwinds the objective after ``stop(now=True)``, past any ``except Exception``."""
 
 
-class _OverLimit(BaseException):
+class _OverLimit(Unwound):
     """Unwinds an objective that is over a limit."""
 
     def __init__(self, failure: Failure) -> None:
@@ -75,7 +75,7 @@ class Inline:
                         raise _OverLimit(over)
                 # The same order as in the other engines, so the trail is the same, too.
                 continues = work.report(task, step, metrics)
-                work.flush()
+                work.flush(now=False)
                 return continues
 
             try:

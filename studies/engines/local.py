@@ -58,6 +58,7 @@ class Local:
         self._now = False
         self._died_at_start = 0
         self._handed_out = False
+        self._due = 0.0  # seconds until a report is to be written; 0: none is left
         self._wake: tuple[int, int] | None = None
         self._starter: WorkerStarter | None = None
         self._work: Work
@@ -104,7 +105,7 @@ class Local:
                 self._listen(watch)
                 if limits != NO_LIMITS:
                     self._enforce(watch)
-                work.flush()  # only now: no worker waits for an answer
+                self._due = work.flush(now=False)  # no worker waits for an answer
         finally:
             for index, worker in self._places():
                 if worker.task is not None:
@@ -153,7 +154,8 @@ class Local:
         # After a task was handed out there may be one for the next worker, too; but a worker that
         # waits for an answer comes first.
         asleep = watch.wait([worker.began for worker in self._alive() if worker.task is not None])
-        asleep = _PULSE if asleep is None else min(_PULSE, asleep)
+        longest = min(_PULSE, self._due or _PULSE)
+        asleep = longest if asleep is None else min(longest, asleep)
         # The longest sleep lets the book write now and then: it has a heartbeat to keep up.
         for handle in wait(handles, 0 if self._handed_out else asleep):
             if handle == self._wake[0]:
@@ -188,7 +190,7 @@ class Local:
             self._died_at_start = 0
         elif kind == "broken":
             (failure,) = content
-            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+            raise start_error(failure.text, failure.traceback)
         elif kind == "report":
             assert worker.task is not None
             worker.step, metrics = content

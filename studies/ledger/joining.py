@@ -75,12 +75,12 @@ class JoinedBook(TrialBook):
         """Decide whether ``task`` continues; it does not if it was taken away."""
         return task.number in self._mine and super().report(task, step, metrics)
 
-    def flush(self) -> None:
+    def flush(self, *, now: bool = True) -> float:
         """Write what ``report`` put off, after a look at the other supervisors' trials."""
         self._member.beat()
         if time.monotonic() - self._looked >= _FRESH:
             self._look()
-        super().flush()
+        return super().flush(now=now)
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         """Tell how ``task`` ended, if it is still this process's."""

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from mnist_core.errors import ConfigError
 from studies.core.attributes import ATTEMPT, FAILURE, FAILURES, PAUSE
 from studies.core.events import Listener, Stream
+from studies.core.trials import reason_text
 from studies.search.failures import untrained
 from studies.storage.open import Storage, whole_trials
 
@@ -59,5 +60,6 @@ def announce(phase: str, study: optuna.Study, listeners: Sequence[Listener]) -> 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         before = trial.user_attrs.get(FAILURES)
         if before:
-            message = f"it had failed: {before[-1]['kind']}: {before[-1]['message']}"
+            reason = reason_text(before[-1]["kind"], before[-1]["message"])
+            message = f"it had failed: {reason}"
             stream.emit("lost", trial.number, kind=RETRIED, message=message, attempt=0)

@@ -195,9 +195,9 @@ class TrialBook:
         """Whether others have left something to begin; see ``studies/ledger/joining.py``."""
         return False
 
-    def flush(self) -> None:
-        """Write what ``report`` put off. The engine calls it when the worker has its answer."""
-        self._table.flush()
+    def flush(self, *, now: bool = True) -> float:
+        """Write what ``report`` put off; see ``Work.flush``."""
+        return self._table.flush(now=now)
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         """Tell COMPLETE or PRUNED, or FAIL if the result is not a finite number."""

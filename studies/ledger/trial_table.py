@@ -16,6 +16,7 @@ from mnist_core.errors import UserError
 from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
 from studies.core.trials import Failure
 from studies.ledger.proposing import propose
+from studies.ledger.write_queue import WriteQueue
 from studies.search.failures import is_feasible
 from studies.storage.open import Storage
 from studies.storage.optuna_internals import (
@@ -44,7 +45,7 @@ class TrialTable:
     def __init__(self, study: optuna.Study, storage: Storage) -> None:
         self._study = study
         self._storage = storage
-        self._unwritten: list[Callable[[], None]] = []
+        self._queue = WriteQueue(storage)
         self._ended: list[int] = []
         """Trials that ended here and that Optuna has not read since."""
         # A trial that runs reports often: its identity is looked up once.
@@ -158,13 +159,11 @@ class TrialTable:
 
     def put_off(self, write: Callable[[], None]) -> None:
         """Have ``flush`` call ``write``, after all that was put off before."""
-        self._unwritten.append(write)
+        self._queue.add(write)
 
-    def flush(self) -> None:
-        """Write what was put off."""
-        while self._unwritten:
-            self._unwritten[0]()
-            del self._unwritten[0]  # not before: what could not be written is written later
+    def flush(self, *, now: bool = True) -> float:
+        """Write what was put off; see ``WriteQueue.flush``."""
+        return self._queue.flush(now=now)
 
     def report(self, trial: FrozenTrial, step: int, value: float) -> None:
         """Take in a report of the first objective; ``flush`` writes it."""
@@ -172,8 +171,7 @@ class TrialTable:
             return
         # A new dict: the object may be shared with Optuna's cache.
         trial.intermediate_values = {**trial.intermediate_values, step: value}
-        identity = self.identity(trial)
-        self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))
+        self._queue.report(self.identity(trial), step, value)
 
     def mark(self, number: int, key: str, value: Any) -> None:
         """Keep a pruner's own mark with trial ``number``; ``flush`` writes it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import parsing, plugins
-from mnist_core.data import sources
+from mnist_core.data import name_or_path
 from mnist_core.data.splits import MANY_VALIDATION_IMAGES, validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.plugins import model_files
@@ -134,19 +134,10 @@ def shared_training(
         **defaults,
         "device": device,
         "threads": threads,
-        **_place_of_images(settings.train.data),
+        "data.name": name_or_path.placed(settings.train.data).name,  # workers change their folder
         **_confirm_images(settings.train.data),
     }
     return settings.train.override(given, source=f"study {spec.name}")
-
-
-def _place_of_images(data: DataSettings) -> dict[str, str]:
-    """Return the setting that gives own images an absolute path: workers change their folder."""
-    path = sources.own_path(data)
-    # A name that is wrong stays as written, so that the error can say which one is near.
-    if path is None or not sources.is_there(path):
-        return {}
-    return {"data.name": str(path.absolute())}
 
 
 def _confirm_images(data: DataSettings) -> dict[str, str]:
@@ -155,7 +146,7 @@ def _confirm_images(data: DataSettings) -> dict[str, str]:
     A verdict on images that the search selected on is too good. Of fewer images, half would make
     the search and the verdict both too noisy.
     """
-    size = sources.known_size(data)
+    size = name_or_path.known_size(data)
     if data.confirm != "own" or not size:
         return {}
     many = validation_size(size) >= MANY_VALIDATION_IMAGES

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mnist_core.device.memory import free_memory as free_memory
+from mnist_core.data.host_memory import free_memory as free_memory
 from mnist_core.errors import ConfigError
 
 
@@ -16,11 +16,11 @@ def cores(root: Path = Path("/")) -> int:
         allowed = len(os.sched_getaffinity(0))
     else:
         allowed = os.cpu_count() or 1
-    quota = _cgroup_cores(root)
+    quota = cgroup_cores(root)
     return max(1, allowed if quota is None else min(allowed, int(quota)))
 
 
-def _cgroup_cores(root: Path) -> float | None:
+def cgroup_cores(root: Path) -> float | None:
     """Return the control group's CPU limit in cores; None: no limit is found."""
     group = root / "sys/fs/cgroup"
     try:

@@ -34,7 +34,12 @@ class StudyCommands:
     file: str = ""  # the study's file, as recorded, if only that names it
 
     def run(self, *words: object) -> str:
-        """Return the command that runs or resumes the study."""
+        """Return the command that runs or resumes the study.
+
+        Of a study that only a program defines: the call in that program.
+        """
+        if not self._found:
+            return self._call(words)
         return command("studies.run", *self._named(self.origins), *words)
 
     @property
@@ -95,6 +100,17 @@ class StudyCommands:
         # A command that only looks was told the folder, so it does not know the study by name.
         unknown = word == self.study and self.study not in catalog.names()
         return recorded if recorded and unknown else word
+
+    @property
+    def _found(self) -> bool:
+        """Whether a command finds the study, so that it is not only a program's."""
+        return self._word != self.study or self.study in catalog.names()
+
+    def _call(self, words: Sequence[object]) -> str:
+        quick, _ = study_names.parts(self.location.name, self.study)
+        flags = [*(["--quick"] if quick else []), *map(str, words)]
+        keywords = [f"{one.removeprefix('--').replace('-', '_')}=True" for one in flags]
+        return f"studies.run({', '.join(['spec', *keywords])}) in the program that defines it"
 
     @property
     def _needs_folder(self) -> bool:

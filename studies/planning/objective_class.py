@@ -13,6 +13,7 @@ from objectives.own import Own
 from objectives.own.reference import Reference
 from objectives.training import Training
 from studies.core.goals import Goals
+from studies.spec import StudySpec
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
@@ -33,6 +34,19 @@ def shipped() -> list[str]:
 def names() -> list[str]:
     """Return the names that a study's ``objective`` can have."""
     return plugins.names("objectives", shipped())
+
+
+def check_name(spec: StudySpec) -> None:
+    """Raise ConfigError if the study names an objective that does not exist."""
+    if spec.own is not None:
+        return
+    try:
+        plugins.find("objectives", spec.label, shipped())
+    except ConfigError as error:
+        raise ConfigError(
+            f"study {spec.name}: {error}; one of your own is given itself, a function or a class:"
+            " objective=my_function"
+        ) from None
 
 
 def objective_class(name: str) -> Any:

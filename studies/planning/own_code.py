@@ -95,7 +95,7 @@ def of_objective(own: Own) -> dict[str, str]:
     if not place.file:
         # A cell of a notebook has no file, but its lines are known.
         return {place.label: syntax.hash_of(ast.parse(_source(load(place), place.label)))}
-    file = Path(place.file)
+    file = plugins.here(Path(place.file))
     whole = syntax.parse(file)
     statements = syntax.reached(whole, place.name)
     found = {file.name: syntax.hash_of(ast.Module(body=statements, type_ignores=[]))}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
@@ -22,7 +23,7 @@ from studies.planning.fingerprint import DEVICE_KIND, digest_of
 from studies.planning.layers import settings_of, shared_training
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
-from studies.planning.objective_class import objective_class
+from studies.planning.objective_class import check_name, objective_class
 from studies.planning.resources import share_out
 from studies.planning.settings import Settings
 from studies.spec import StudySpec
@@ -229,6 +230,7 @@ def resolve(
     else:
         base, fork = study_names.split(study, catalog.names())
         spec = catalog.get(base)
+    check_name(spec)
     settings, origins = settings_of(spec.name, spec, conf=conf, sets=sets, quick=quick)
     trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
@@ -256,7 +258,12 @@ def resolve(
         folder=folder,
         storage_url=storage_url_of(settings, folder),
     )
-    plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
+    try:
+        plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
+    except ConfigError as error:
+        setting = str(error).partition(":")[0]
+        origin = origins.get(f"train.{setting}")
+        raise ConfigError(f"{origin}: {error}") if origin else error from None
     return plan
 
 

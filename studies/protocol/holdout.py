@@ -69,7 +69,8 @@ def read_confirmed(
             level="warning",
         )
         return reading
-    stream.emit("phase", None, name="test", total=len(models), done=0)
+    facts = {"name": "test", "total": len(models), "done": 0, "judged": adapter.judged}
+    stream.emit("phase", None, **facts)
     # Recorded first: a reading that dies midway has happened all the same.
     control.reading = True
     try:

@@ -282,7 +282,7 @@ class _Run:
         raise UserError(
             f"study {name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
             + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
-            + f"; repair it, and run them again: {self.plan.commands.run()} --retry-failed"
+            + f"; repair it, and run them again: {self.plan.commands.run('--retry-failed')}"
         )
 
 

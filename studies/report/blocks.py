@@ -154,6 +154,7 @@ class Material:
     Attributes:
         values: how the metric is drawn where trials of full budget decide the axis.
         wide: how it is drawn where pruned trials count, too.
+        quick: whether a run writes the page at its end: what takes seconds is left out.
     """
 
     found: Stored
@@ -161,3 +162,4 @@ class Material:
     search: list[TrialRecord]
     values: Values
     wide: Values
+    quick: bool = False

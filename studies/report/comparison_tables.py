@@ -94,9 +94,21 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
             say(f"{title}: {len(lines) - NAMED} more differ")
         if not lines:
             say(f"{title}: the same")
+    console.print(fitted(console, comparison_head(found), comparison_cells(found)))
+    for line in comparison_notes(found):
+        say(line)
+    say(found.verdict.sentence, style="bold")
+
+
+def comparison_head(found: Comparison) -> tuple[str, ...]:
+    """Return the heads of the columns of ``comparison_cells``."""
     metric = f"{found.metric} {unit(found.metric)}".strip()
-    rows = [row for row in (found.trainings.gap, found.best, *found.rows) if row is not None]
-    cells = [
+    return (metric, "A", "B", "B - A, 95 %", "paired")
+
+
+def comparison_cells(found: Comparison) -> list[tuple[str, ...]]:
+    """Return a row for each thing that both studies measured."""
+    return [
         (
             row.label + ("" if row.same_params else " *"),
             mean_text(found.metric, row.a),
@@ -104,14 +116,22 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
             gap_text(found.metric, row.gap),
             str(row.n) if row.paired else "no",
         )
-        for row in rows
+        for row in _gaps(found)
     ]
-    console.print(fitted(console, (metric, "A", "B", "B - A, 95 %", "paired"), cells))
-    if any(not row.same_params for row in rows):
-        say("*: each study found hyperparameters of its own")
+
+
+def comparison_notes(found: Comparison) -> list[str]:
+    """Return the sentences under the table."""
+    lines = []
+    if any(not row.same_params for row in _gaps(found)):
+        lines.append("*: each study found hyperparameters of its own")
     if found.trainings.gap is not None:
-        say(_trainings(found, found.trainings.gap))
-    say(found.verdict.sentence, style="bold")
+        lines.append(_trainings(found, found.trainings.gap))
+    return lines
+
+
+def _gaps(found: Comparison) -> list[Gap]:
+    return [row for row in (found.trainings.gap, found.best, *found.rows) if row is not None]
 
 
 def _trainings(found: Comparison, gap: Gap) -> str:

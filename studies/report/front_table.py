@@ -2,7 +2,7 @@
 
 from mnist_core.console.plain_text import are, counted
 from studies.analysis.pareto import dominates
-from studies.analysis.result import Row, StudyResult
+from studies.analysis.result import Row, StudyResult, means
 from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
 from studies.core.words import Words, words
 from studies.statistics.intervals import CONFIDENCE
@@ -152,10 +152,16 @@ def words_of(result: StudyResult) -> Words:
     return words(own=result.plan.spec.own is not None)
 
 
+def has_no_test(result: StudyResult) -> bool:
+    """Whether nothing was or will be tested, as the user's own objective has no ``test``."""
+    own = result.plan.spec.own
+    return own is not None and not result.test.seen and (result.test.absent or not own.tests)
+
+
 def test_note(result: StudyResult) -> str:
     """Say what the column test is."""
     said = words_of(result)
-    if result.test.absent and result.plan.spec.own is not None:
+    if has_no_test(result):
         return "test: the objective has none"
     return f"test: mean of {said.models} {said.tested} ({reading_text(result)})"
 
@@ -165,13 +171,6 @@ def covered(result: StudyResult) -> str:
     if result.verdicts.images:
         return "The intervals cover the randomness of training and the choice of the images."
     return words_of(result).covered
-
-
-def means(result: StudyResult, row: Row) -> tuple[float, ...]:
-    """Return the mean of each objective over the confirm seeds; empty before there are any."""
-    records = result.confirm.get(row.label, ())
-    values = [record.values for record in records if record.values]
-    return tuple(sum(of_one) / len(of_one) for of_one in zip(*values, strict=True))
 
 
 def beaten_by(result: StudyResult, row: Row) -> str:

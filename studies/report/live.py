@@ -14,6 +14,7 @@ from rich.text import Text
 from mnist_core.console.plain_text import counted
 from studies.core.events import Event
 from studies.core.formatting import duration, metric_text, params_text
+from studies.core.trials import reason_text
 from studies.report.progress import Progress, Running
 
 # Under a per cent of a core (benchmarks/live_view.py).
@@ -67,7 +68,7 @@ class PlainView:
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
-            what = "model" if progress.phase == "test" else "trial"
+            what = progress.judged if progress.phase == "test" else "trial"
             most = "at most " if data.get("at_most") else ""
             self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
         elif event.kind == "message":
@@ -86,7 +87,7 @@ class PlainView:
             if event.kind != "complete":
                 said += f" at step {data.get('step', trial.step)}"
         else:
-            said = f"{data.get('kind', '')}: {data.get('message', '')}"
+            said = reason_text(data.get("kind", ""), data.get("message", ""))
             if event.kind == "lost":
                 said += " (will be run again)"
         best = ""
@@ -127,10 +128,8 @@ class LiveView:
         """Take in ``event``; rich's own thread draws, so this returns at once."""
         trial = self._progress.add(event)
         if event.kind in ("failed", "lost") and trial is not None:
-            data = event.data
-            self._progress.messages.append(
-                f"trial {trial.number} {event.kind}: {data.get('kind')}: {data.get('message')}"
-            )
+            reason = reason_text(event.data.get("kind"), event.data.get("message"))
+            self._progress.messages.append(f"trial {trial.number} {event.kind}: {reason}")
 
     def _safely(self) -> RenderableType:
         # The drawing thread reads what another thread writes: a dict that changes during a copy
@@ -146,9 +145,10 @@ class LiveView:
         at = time.time() if now is None else now
         parts: list[RenderableType] = []
         if progress.phase == "test":
-            parts.append(
-                Text(f"Test: reading the test set, {counted(progress.total, 'model')} …", "bold")
-            )
+            # Only the trainer's models share one test set.
+            what = "reading the test set, " if progress.judged == "model" else ""
+            said = f"Test: {what}{counted(progress.total, progress.judged)} …"
+            parts.append(Text(said, "bold"))
         else:
             parts.append(self._status(at))
         if progress.running:

@@ -46,7 +46,9 @@ class NotebookView:
     def _repr_html_(self) -> str:
         """Return the panel as it stands."""
         text = io.StringIO()
-        Console(file=text, width=_WIDTH, color_system=None).print(self._view.render())
+        # In a notebook rich would otherwise show the panel itself, once more with each drawing.
+        console = Console(file=text, width=_WIDTH, color_system=None, force_jupyter=False)
+        console.print(self._view.render())
         return f"<pre>{html.escape(text.getvalue())}</pre>"
 
     def _draw(self) -> None:

@@ -216,12 +216,12 @@ def print_failures(stored: Stored) -> None:
                 again = " (run again since)" if n <= len(record.failures) else ""
                 which = f"{phase}trial {record.number}{again}"
                 # Numbers differ from trial to trial, the reason does not.
-                kind = same_reason(f"{failure.kind}: {failure.message}")
+                kind = same_reason(failure.text)
                 reasons.setdefault(kind, []).append((which, failure))
     if not reasons:
         console.print("no trial has failed")
     for found in reasons.values():
-        reason = f"{found[0][1].kind}: {found[0][1].message}"
+        reason = found[0][1].text
         named = ", ".join(which for which, _ in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         console.print(f"\n{escape(reason)}", style="bold")

@@ -17,6 +17,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialState
 from studies.report.blocks import Block, Details, Figure, Figures, Group, Material, Section
 from studies.report.sections import SECTIONS
+from studies.report.setup_text import setup_line
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 
@@ -29,6 +30,7 @@ class StudyPage:
 
     name: str
     question: str
+    setup: str
     phase: str
     answer: str
     details: tuple[str, ...]
@@ -56,8 +58,8 @@ def _flat(blocks: Iterable[Block]) -> Iterator[Block]:
             yield from _flat(block.blocks)
 
 
-def gather(found: Stored) -> StudyPage:
-    """Return the page of a study.
+def gather(found: Stored, *, quick: bool = False) -> StudyPage:
+    """Return the page of a study; ``quick``: without what takes seconds.
 
     Raises:
         UserError: if the study was started with other settings than the plan's.
@@ -78,12 +80,14 @@ def gather(found: Stored) -> StudyPage:
         search=search,
         values=values_of(spec.metric, spec.direction, complete),
         wide=values_of(spec.metric, spec.direction, [record.value or 0.0 for record in ended]),
+        quick=quick,
     )
     answer, *details = verdict_lines(result)
     sections = [make(material) for make in SECTIONS]
     return StudyPage(
         name=result.plan.name,
         question=spec.goal,
+        setup=setup_line(found),
         phase=found.phase,
         answer=answer,
         details=tuple(details),
@@ -92,9 +96,20 @@ def gather(found: Stored) -> StudyPage:
     )
 
 
-def render(pages: Sequence[StudyPage]) -> str:
-    """Return the page of one study, or of several with an overview before them."""
-    environment = Environment(
+def render(pages: Sequence[StudyPage], comparison: Section | None = None) -> str:
+    """Return the page of one study, or of several with overview and ``comparison`` before them."""
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        pages=pages,
+        comparison=comparison,
+        version=package_version(),
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def environment() -> Environment:
+    """Return what fills in ``templates/``; every text is escaped."""
+    made = Environment(
         loader=PackageLoader("studies.report"),
         autoescape=True,
         # A misspelt name in the template is an error, not an empty place on the page.
@@ -102,23 +117,18 @@ def render(pages: Sequence[StudyPage]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["code"] = _code
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        pages=pages,
-        version=package_version(),
-        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-    )
+    made.filters["code"] = _code
+    return made
 
 
-def write(pages: Sequence[StudyPage], path: Path) -> Path:
+def write(pages: Sequence[StudyPage], path: Path, comparison: Section | None = None) -> Path:
     """Write the page to ``path``, whole or not at all.
 
     Raises:
         UserError: if it cannot be written.
     """
     # Messages of failed trials come from any program, and may hold control characters.
-    write_atomically(path, safe_lines(render(pages)))
+    write_atomically(path, safe_lines(render(pages, comparison)))
     return path
 
 

@@ -52,6 +52,7 @@ class Progress:
     metric: str
     direction: Literal["maximize", "minimize"] = "maximize"
     phase: str = ""
+    judged: str = "model"  # what the test judges
     total: int = 0
     done: int = 0
     began: float = 0.0
@@ -70,6 +71,7 @@ class Progress:
         data = event.data
         if event.kind == "phase":
             self.phase, self.total = str(data["name"]), int(data.get("total", 0))
+            self.judged = str(data.get("judged", "model"))
             self.done, self.finished_here, self.began = int(data.get("done", 0)), 0, event.time
             # What earlier runs and other supervisors have finished counts, but not for the pace.
             self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))

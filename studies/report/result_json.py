@@ -4,13 +4,13 @@ from typing import Any
 
 from mnist_core.version import package_version
 from studies.analysis.export import FILE as BEST_CONFIG
-from studies.analysis.result import Row, StudyResult
+from studies.analysis.result import Row, StudyResult, means
 from studies.analysis.trends import trend_of
 from studies.core.event_log import FILE as EVENTS
 from studies.core.formatting import possible
 from studies.core.json_text import plain
 from studies.core.trials import TrialRecord
-from studies.report.front_table import beaten_by, means
+from studies.report.front_table import beaten_by
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 from studies.statistics.intervals import CONFIDENCE, Interval

@@ -28,6 +28,7 @@ class Chart:
     Attributes:
         y: scale from bottom to top; one with names runs from top to bottom.
         left: room for the names of the upright axis.
+        right: room for words behind the lines.
         wide: whether it may be as wide as the page.
         bare: whether it has no axes of its own.
         y_ticks: about how many values of the upright axis are named.
@@ -41,12 +42,11 @@ class Chart:
     width: int = 460
     height: int = 280
     left: int = 52
+    right: int = 12
     wide: bool = False
     bare: bool = False
     y_ticks: int = 5
     _parts: list[str] = field(default_factory=list)
-
-    _RIGHT = 12
 
     @property
     def _top(self) -> int:
@@ -60,7 +60,7 @@ class Chart:
     def _slant(self) -> int:
         """Pixels that names on the lower axis take at an angle; 0: they fit as they are."""
         # A letter of a tick is about 6.5 pixels wide, and 4.2 high when it stands at an angle.
-        room = (self.width - self.left - self._RIGHT) / max(1, len(self.x.names))
+        room = (self.width - self.left - self.right) / max(1, len(self.x.names))
         longest = max(map(len, self.x.names), default=0)
         return round(4.2 * min(longest, _SLANTED)) if longest * 6.5 > room else 0
 
@@ -70,7 +70,7 @@ class Chart:
 
     def across(self, value: float) -> float:
         """Return the pixel of a value on the lower axis."""
-        return self.left + self.x.at(value) * (self.width - self.left - self._RIGHT)
+        return self.left + self.x.at(value) * (self.width - self.left - self.right)
 
     def up(self, value: float) -> float:
         """Return the pixel of a value on the upright axis."""
@@ -92,8 +92,8 @@ class Chart:
                     dots += f"M{places[0]}h0"
                 else:
                     path += "M" + "L".join(places)
-        self._path(f"line {kind}", path, title)
-        self._path(f"dots {kind}", dots, title)
+        self.path(f"line {kind}", path, title)
+        self.path(f"dots {kind}", dots, title)
 
     def steps(self, points: Sequence[Point], kind: str) -> None:
         """Draw a line that stays at a value until the next one."""
@@ -105,7 +105,7 @@ class Chart:
         self.line(drawn, kind)
 
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
-        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond."""
+        """Draw a mark at each point; ``kind`` begins with its shape, see ``_shape``."""
         _, _, rest = kind.partition(" ")
         sides = [self.y.off(y) for _, y in points]
         # Triangles at the edge say that there is more: without them a bad trial would be invisible.
@@ -118,22 +118,21 @@ class Chart:
         group = "dots" if shape == "dot" else "mark"
         paths = [self._shape(shape, point) for point in points]
         if many or not titles:
-            self._path(f"{group} {kind}{' many' if many else ''}", "".join(paths))
+            self.path(f"{group} {kind}{' many' if many else ''}", "".join(paths))
             return
         for path, title in zip(paths, titles, strict=True):
-            self._path(f"{group} {kind}", path, title)
+            self.path(f"{group} {kind}", path, title)
 
-    def _path(self, kinds: str, path: str, title: str = "") -> None:
+    def path(self, kinds: str, path: str, title: str = "") -> None:
+        """Draw a path of pixels, unless it is empty."""
         if path:
             self._parts.append(f'<path class="{kinds}" d="{path}">{_title(title)}</path>')
 
-    def bar(self, y: float, low: float, high: float, kind: str, *, title: str = "") -> None:
-        """Draw a level bar from ``low`` to ``high`` at place ``y`` of an axis of names."""
-        left, right, middle = self.across(low), self.across(high), self.up(y)
-        self._parts.append(
-            f'<rect class="bar {kind}" x="{left:.1f}" y="{middle - 7:.1f}"'
-            f' width="{max(0.0, right - left):.1f}" height="14">{_title(title)}</rect>'
-        )
+    def area(self, low: Sequence[Point], high: Sequence[Point], kind: str) -> None:
+        """Fill what lies between two lines, as far as it is on the chart."""
+        around = [*high, *reversed(low)]
+        places = [f"{self.across(x):.0f} {self.up(y):.0f}" for x, y in around]
+        self.path(f"area {kind}", f"M{'L'.join(places)}z" if len(low) > 1 else "")
 
     def whisker(self, y: float, low: float, high: float, kind: str = "whisker") -> None:
         """Draw an interval at place ``y`` of an axis of names."""
@@ -148,7 +147,7 @@ class Chart:
 
     def upright(self, x: int, top: int, bottom: int) -> None:
         """Draw an upright axis at pixel ``x``."""
-        self._path("axis", f"M{x} {top}V{bottom}")
+        self.path("axis", f"M{x} {top}V{bottom}")
 
     def text(
         self, x: float, y: float, words: str, kind: str = "", *, anchor: str = "start"
@@ -167,7 +166,7 @@ class Chart:
         return Markup(head + axes + "".join(self._parts) + "</svg>")
 
     def _axes(self) -> str:
-        left, right = self.left, self.width - self._RIGHT
+        left, right = self.left, self.width - self.right
         top, bottom = self._top, self._tall - self._bottom
         parts = []
         ticks = self.y.ticks(self.y_ticks)
@@ -203,7 +202,7 @@ class Chart:
         return 1 - share if self.y.names else share
 
     def _pixels(self, across: float, up: float) -> str:
-        x = self.left + across * (self.width - self.left - self._RIGHT)
+        x = self.left + across * (self.width - self.left - self.right)
         y = self._top + (1 - up) * (self._tall - self._top - self._bottom)
         return f"{_short_float(x)} {_short_float(y)}"
 
@@ -217,6 +216,8 @@ class Chart:
             return f"M{x - 7:.1f} {y:.1f}l7 -7l7 7l-7 7z"
         if shape == "square":
             return f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z"
+        if shape == "upright":
+            return f"M{x:.1f} {y - 8:.1f}v16"
         if shape == "low":  # a triangle that points to where the value lies, below the chart
             return f"M{x - 4:.1f} {y - 7:.1f}h8l-4 6z"
         if shape == "high":

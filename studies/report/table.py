@@ -21,6 +21,7 @@ from studies.report.fitting import fitted
 from studies.report.front_table import (
     front_cells,
     front_headings,
+    has_no_test,
     words_of,
 )
 from studies.report.table_notes import notes, partly_tested
@@ -90,8 +91,7 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 def _present(result: StudyResult, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Leave out the column ``test``, the last but one, if the objective has no test."""
-    nothing = result.plan.spec.own is not None and result.test.absent
-    return (*columns[:-2], columns[-1]) if nothing else columns
+    return (*columns[:-2], columns[-1]) if has_no_test(result) else columns
 
 
 def _cells(result: StudyResult, row: Row) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from search_spaces.space import Space
 from studies.core.attributes import FAILURE
-from studies.core.trials import tally
+from studies.core.trials import reason_text, tally
 from studies.planning.settings import StopSettings
 from studies.search.failures import is_feasible, untrained
 
@@ -133,7 +133,8 @@ class Stopping:
         self._ended += 1
         if trial.state is TrialState.FAIL:
             failure = trial.user_attrs.get(FAILURE) or {}
-            self._reasons.append(f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}")
+            kind = failure.get("kind", "unknown")
+            self._reasons.append(reason_text(kind, failure.get("message", "")))
         self._add(trial)
 
     def reason(self, trials: Collection[FrozenTrial], planned: int) -> Stop | None:

@@ -59,6 +59,11 @@ class Storage(BaseStorage):
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial in one write; Optuna takes one write for each."""
 
+    def set_trial_intermediate_values(self, trial_id: int, values: Mapping[int, float]) -> None:
+        """Set values of a running trial by step, in one write where the storage can do so."""
+        for step, value in values.items():
+            self.set_trial_intermediate_value(trial_id, step, value)
+
     @abstractmethod
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a running trial wait again, and set user attributes of it, in one write."""

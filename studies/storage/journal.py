@@ -67,6 +67,12 @@ class Journal(JournalStorage, Storage):
                 self.set_trial_user_attr(trial_id, name, value)
         super().get_trial(trial_id)  # reads what was written: a finished trial is refused here
 
+    def set_trial_intermediate_values(self, trial_id: int, values: Mapping[int, float]) -> None:
+        """Set values of a running trial by step, in one write."""
+        with self.file.one_write():
+            super().set_trial_intermediate_values(trial_id, values)
+        super().get_trial(trial_id)  # reads what was written: a finished trial is refused here
+
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a running trial wait again, and set user attributes of it, in one write."""
         with self.file.one_write():

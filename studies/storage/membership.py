@@ -29,6 +29,7 @@ _PAUSE = 0.02  # seconds between two tries to have the turn
 _TRIAL_WRITES = frozenset(
     {
         "set_trial_intermediate_value",
+        "set_trial_intermediate_values",
         "set_trial_user_attr",
         "set_trial_user_attrs",
         "set_trial_system_attr",

@@ -156,6 +156,7 @@ class PostgresStorage(SqlStorage):
     get_study_system_attrs = _patient(SqlStorage.get_study_system_attrs)
     get_all_studies = _patient(SqlStorage.get_all_studies)
     set_trial_intermediate_value = _patient(SqlStorage.set_trial_intermediate_value)
+    set_trial_intermediate_values = _patient(SqlStorage.set_trial_intermediate_values)
     set_trial_user_attr = _patient(SqlStorage.set_trial_user_attr)
     set_trial_user_attrs = _patient(SqlStorage.set_trial_user_attrs)
     put_back = _patient(SqlStorage.put_back)

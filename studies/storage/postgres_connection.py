@@ -42,29 +42,39 @@ def prepare(url: str, *, create: bool) -> None:
         with engine.connect() as connection:
             # One process at a time: Optuna would make the tables twice.
             connection.execute(text(f"SELECT pg_advisory_lock({KEY})"), {"name": "*"})
-            tables = set(sqlalchemy.inspect(connection).get_table_names())
-            ours = {*COLUMNS, "trial_heartbeats", "version_info"}
-            if "version_info" not in tables:
-                if tables & ours:
-                    raise StorageError(
-                        f"{shown(url)}: holds another program's tables"
-                        f" ({', '.join(sorted(tables & ours))}); choose another database"
-                    )
-                if ALEMBIC in tables:
-                    # Optuna would take the other program's version for its own.
-                    raise StorageError(
-                        f"{shown(url)}: another program (MLflow?) keeps the version of its tables"
-                        f" in {ALEMBIC}, as Optuna does with its own; choose another database,"
-                        " or another schema (?options=-csearch_path%3DNAME)"
-                    )
-                if not create:
-                    raise NoStudies(f"{shown(url)}: holds no study; run a study first")
+            if not check_tables(connection, url) and not create:
+                raise NoStudies(f"{shown(url)}: holds no study; run a study first")
             escaped = url.replace("{", "{{").replace("}", "}}")
             made = RDBStorage(escaped, engine_kwargs={"connect_args": connection_options(url)})
             made.remove_session()
             made.engine.dispose()
     finally:
         engine.dispose()
+
+
+def check_tables(connection: sqlalchemy.Connection, url: str) -> bool:
+    """Return whether Optuna's tables are in the database.
+
+    Raises:
+        StorageError: if it is another program's.
+    """
+    tables = set(sqlalchemy.inspect(connection).get_table_names())
+    ours = {*COLUMNS, "trial_heartbeats", "version_info"}
+    if "version_info" in tables:
+        return True
+    if tables & ours:
+        raise StorageError(
+            f"{shown(url)}: holds another program's tables"
+            f" ({', '.join(sorted(tables & ours))}); choose another database"
+        )
+    if ALEMBIC in tables:
+        # Optuna would take the other program's version for its own.
+        raise StorageError(
+            f"{shown(url)}: another program (MLflow?) keeps the version of its tables"
+            f" in {ALEMBIC}, as Optuna does with its own; choose another database,"
+            " or another schema (?options=-csearch_path%3DNAME)"
+        )
+    return False
 
 
 def connection_options(url: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from studies.storage.sql_writing import (
     rename_study,
     reopen_trial,
     replace_attributes,
+    replace_steps,
     study_names,
 )
 from studies.storage.url import shown
@@ -83,6 +84,14 @@ class SqlStorage(OpenRDBStorage, Storage):
         elif attributes:
             with self._changing(trial_id) as connection:
                 replace_attributes(connection, trial_id, attributes)
+
+    def set_trial_intermediate_values(self, trial_id: int, values: Mapping[int, float]) -> None:
+        """Set values of a running trial by step, in one transaction."""
+        if not tables_known():
+            super().set_trial_intermediate_values(trial_id, values)
+            return
+        with self._changing(trial_id) as connection:
+            replace_steps(connection, trial_id, values)
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a running trial wait again, and set user attributes of it, in one transaction."""

@@ -152,6 +152,16 @@ def insert_trials(
     return identities
 
 
+def replace_steps(connection: Connection, trial_id: int, values: Mapping[int, float]) -> None:
+    """Set the values of a trial at some steps."""
+    table = tables().trial_intermediate_values
+    # A trial that is run again reports its first steps once more.
+    before = (table.c.trial_id == trial_id) & table.c.step.between(min(values), max(values))
+    connection.execute(sqlalchemy.delete(table).where(before, table.c.step.in_(values)))
+    rows = [{"trial_id": trial_id, **row} for row in _rows_of_steps(values)]
+    connection.execute(sqlalchemy.insert(table), rows)
+
+
 def attribute_rows(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return rows of a table of attributes, less the identity of their owner."""
     return [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
@@ -177,10 +187,14 @@ def _param_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
 
 
 def _step_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
+    return _rows_of_steps(trial.intermediate_values)
+
+
+def _rows_of_steps(values: Mapping[int, float]) -> list[dict[str, Any]]:
     stored = tables().step_to_stored
     return [
         {"step": step, "intermediate_value": found[0], "intermediate_value_type": found[1]}
-        for step, found in ((s, stored(v)) for s, v in trial.intermediate_values.items())
+        for step, found in ((s, stored(v)) for s, v in values.items())
     ]
 
 

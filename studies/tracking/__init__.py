@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mnist_core import plugins
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
 from studies.planning.tracking_settings import TrackingSettings
 
 _PARTS = frozenset({"backfill", "base", "follow", "kept", "process", "recording"})
@@ -34,29 +34,49 @@ def module(name: str) -> Any:
     """Return the module of tracker ``name``.
 
     Raises:
-        ConfigError: if there is none, two places have it, or its file is broken.
+        ConfigError: if there is none, two places have it, its file is broken, or it has no
+            ``create``.
     """
     own = plugins.find("trackers", name, shipped())
-    return own.load() if own else importlib.import_module(f"{__name__}.{name}")
+    if own is None:
+        return importlib.import_module(f"{__name__}.{name}")
+    found = own.load()
+    if not callable(getattr(found, "create", None)):
+        raise ConfigError(f"{own.where}: must define create(study, place), which makes the tracker")
+    return found
 
 
 def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list[str]:
-    """Return ``trackers``, each once, if they can be used.
+    """Return the names of ``trackers``, which may be files, each once, if they can be used.
 
     Raises:
-        ConfigError: if one is unknown, or its package is not installed.
+        ConfigError: if one is unknown or broken, or its package is not installed.
     """
-    wanted = list(dict.fromkeys(trackers))
-    for name in wanted:
-        if name not in names():
-            raise ConfigError(f"{source}: {unknown_name('tracker', name, names())}")
-        package, extra = module(name).PACKAGE
+    wanted = []
+    for given in dict.fromkeys(trackers):
+        try:
+            name = plugins.plain_name("trackers", given, shipped())
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+        package, extra = _needed(name, module(name))
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"{source}: {name} needs the package {package}, which is not installed:"
                 f" pip install '{f'mnist-studies[{extra}]' if extra else package}'"
             )
-    return wanted
+        wanted.append(name)
+    return list(dict.fromkeys(wanted))
+
+
+def _needed(name: str, found: Any) -> tuple[str, str]:
+    """Return the package that a tracker needs, and the extra that brings it."""
+    match found.PACKAGE:
+        case (str(package), str(extra)) if package:
+            return package.partition(".")[0], extra
+    raise ConfigError(
+        f"tracker {name}: PACKAGE must be the package that it needs and the extra of this project"
+        f' that brings it, such as ("json", ""), but got {found.PACKAGE!r:.80}'
+    )
 
 
 def chosen(settings: TrackingSettings) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from studies.core.event_log import OVER, Contents, Tail
 from studies.core.events import Event
 from studies.core.redaction import masked
+from studies.core.trials import reason_text
 from studies.tracking.base import Report, Study, Tracker, Trial
 from studies.tracking.kept import Kept, kept_as, mark
 
@@ -154,7 +155,7 @@ class Follower:
         trial.seconds = data.get("seconds")
         trial.attributes = data.get("attributes") or {}
         if event.kind == "failed":
-            trial.failure = f"{data.get('kind', '')}: {data.get('message', '')}"
+            trial.failure = reason_text(data.get("kind", ""), data.get("message", ""))
         del self._open[trial.key]
         self.study.trials[trial.key] = trial
         self._concluded = False

@@ -4,6 +4,7 @@ Each is checked when it is first used. If it is not as expected, the public way 
 and one line in the log says so.
 """
 
+import configparser
 import functools
 import importlib
 import json
@@ -18,6 +19,7 @@ from mnist_core.errors import UserError
 INIT_SECONDS = 20.0
 """An online run that the server has not answered for by then is not started."""
 _PAUSE = 0.01
+_PUBLIC = "https://api.wandb.ai"
 _log = logging.getLogger(__name__)
 
 _UNSTABLE_SETTINGS: dict[str, Any] = {
@@ -66,7 +68,21 @@ def server() -> str:
     if isinstance(address, str) and address:
         return address
     _say_once("wandb.setup() does not name the server; WANDB_BASE_URL does")
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    return os.environ.get("WANDB_BASE_URL", _PUBLIC)
+
+
+def configured_server() -> str:
+    """Return the address of this user's W&B server as its files say; W&B is not started."""
+    if given := os.environ.get("WANDB_BASE_URL"):
+        return given
+    own = os.environ.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb"
+    here = Path(os.environ.get("WANDB_DIR") or Path.cwd()) / "wandb"
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read([Path(own) / "settings", here / "settings"], encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return _PUBLIC
+    return parser.get("default", "base_url", fallback=_PUBLIC)
 
 
 def report_json(report: Any) -> dict[str, Any]:

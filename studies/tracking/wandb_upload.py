@@ -64,10 +64,10 @@ def logged_in(address: str) -> bool:
     return False
 
 
-def reachable(address: str) -> bool:
+def reachable(address: str, *, seconds: float = SECONDS) -> bool:
     """Whether anything answers at ``address``, through a proxy if one is set."""
     try:
-        urllib.request.urlopen(address, timeout=SECONDS).close()
+        urllib.request.urlopen(address, timeout=seconds).close()
     except urllib.error.HTTPError:
         return True  # it answers
     except (OSError, ValueError):

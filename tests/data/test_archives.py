@@ -9,15 +9,14 @@ import threading
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import io as scipy_io
 
 from mnist_core.config import DataConfig
-from mnist_core.data import archives, datasets, idx, load, load_test
-from mnist_core.data.archives import ARCHIVE_SETS
+from mnist_core.data import cifar_svhn_emnist, datasets, idx, load, load_test
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS
 from mnist_core.data.readers import memory
 from mnist_core.data.readers.parts import TEST, TRAIN, Wanted
 from mnist_core.errors import DataError
@@ -124,12 +123,12 @@ def test_an_archive_is_fetched_checked_and_loaded(tmp_path, server, monkeypatch)
     emnist(file, "digits", (np.arange(24) % 2).astype(np.uint8), "0 48\n1 49\n")
     right = f"md5:{hashlib.md5(file.read_bytes()).hexdigest()}"
     known = ARCHIVE_SETS["emnist_digits"]
-    of = archives.Archive("gzip.zip", f"{address}gzip.zip", right)
+    of = cifar_svhn_emnist.Archive("gzip.zip", f"{address}gzip.zip", right)
     folder = tmp_path / "cache" / "emnist"
     wrong = dataclasses.replace(of, digest="md5:0")
     with pytest.raises(DataError, match=r"by hand into .*emnist"):
-        archives.ensure(dataclasses.replace(known, archives=(wrong,)), folder)
-    archives.ensure(dataclasses.replace(known, archives=(of,)), folder)
+        cifar_svhn_emnist.download_archives(dataclasses.replace(known, archives=(wrong,)), folder)
+    cifar_svhn_emnist.download_archives(dataclasses.replace(known, archives=(of,)), folder)
     config = DataConfig(name="emnist_digits")
     data = load(config)
     assert data.name == "emnist_digits" and data.n_classes == 2 and data.about.class_names == ()
@@ -148,7 +147,7 @@ def test_a_damaged_archive_is_one_line(tmp_path):
 
 
 def test_more_images_than_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
     for known in ARCHIVE_SETS.values():
         with pytest.raises(DataError, match="of memory are free"):
             known.decode(tmp_path, Wanted(), None)  # there are no files that could be read

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from mnist_core.data import idx, storage
 from mnist_core.data.cli import app
-from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, DataSet
+from mnist_core.data.text_pictures import picture
 from mnist_core.errors import UserError
 
 

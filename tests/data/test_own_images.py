@@ -1,14 +1,12 @@
 """Own images: colour pictures are decoded once, split and described; mistakes are one line."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from mnist_core.config import DataConfig
-from mnist_core.data import datasets, decoded, load, load_confirm, load_test
+from mnist_core.data import datasets, decoded_cache, load, load_confirm, load_test
 from mnist_core.data.readers import folder
 from mnist_core.data.readers.parts import Wanted
 from mnist_core.errors import DataError
@@ -175,10 +173,7 @@ def test_too_many_classes(tmp_path):
 
 
 def test_more_images_than_memory(tmp_path, monkeypatch):
-    def small():
-        return dataclasses.make_dataclass("Memory", ["available"])(1000)
-
-    monkeypatch.setattr("mnist_core.data.readers.memory.psutil.virtual_memory", small)
+    monkeypatch.setattr("mnist_core.data.readers.memory.free_memory", lambda: 1000)
     assert "GiB" in refused(load, config(pictures(tmp_path / "fruit")))
 
 
@@ -197,4 +192,4 @@ def test_a_damaged_cache_is_decoded_again(tmp_path, cache):
     for file in cache.rglob("about.json"):
         file.write_text("{")
     assert load(config(root)).fingerprint == first
-    assert decoded.decoded(root, Wanted()).folder is not None
+    assert decoded_cache.decoded(root, Wanted()).folder is not None

@@ -2,7 +2,6 @@
 
 import gzip
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -222,13 +221,10 @@ def test_more_than_memory_is_refused_before_it_is_read(tmp_path, monkeypatch, wr
     path = written(tmp_path)
     read(path)
 
-    def small():
-        return SimpleNamespace(available=1000)
-
     def loaded(*arguments, **settings):
         raise AssertionError("it was read")
 
-    monkeypatch.setattr(memory.psutil, "virtual_memory", small)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
     for owner, name in ((np, "load"), (torch, "load"), (pd, "read_csv"), (idx, "read_raw")):
         monkeypatch.setattr(owner, name, loaded)
     assert "of memory are free" in refused(path)

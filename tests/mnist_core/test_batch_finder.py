@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_core import train
-from mnist_core.device.memory import free_memory
+from mnist_core.data.host_memory import free_memory
 from mnist_core.errors import ConfigError
 from mnist_core.finders import batch_finder
 from mnist_core.finders.batch_finder import (
@@ -254,18 +254,3 @@ def test_a_real_limit(resolved):
         assert isolated(250, 0.0).peak < base + 100 * MIB
         with pytest.raises(OutOfMemory):
             isolated(5000, 0.0)
-
-
-def test_free_memory(tmp_path):
-    whole = free_memory(tmp_path)
-    assert 100 * MIB < whole < 2**50
-    group = tmp_path / "sys/fs/cgroup"
-    (group / "memory").mkdir(parents=True)
-    (group / "memory.max").write_text("max\n")
-    (group / "memory.current").write_text("5000\n")
-    assert free_memory(tmp_path) > 100 * MIB
-    (group / "memory.max").write_text("6000\n")
-    assert free_memory(tmp_path) == 1000
-    (group / "memory/memory.limit_in_bytes").write_text("900\n")
-    (group / "memory/memory.usage_in_bytes").write_text("1000\n")
-    assert free_memory(tmp_path) == 0

@@ -112,13 +112,33 @@ def test_a_broken_file_breaks_only_itself(project):
         ("x = 1\nimport no_such_module_here", "line 2: ModuleNotFoundError"),
         ("def f():\n    1 / 0\nf()", "line 2: ZeroDivisionError"),
         ("raise SystemExit('a\\nb')", "line 1: SystemExit: a b"),
+        ("from . import x", "line 1: ImportError: "),
+        ("import other_half", "line 1: ImportError: "),
     ],
 )
 def test_an_import_that_fails_is_one_line_with_its_place(project, text, said):
     (project / "wrong.py").write_text(f"{text}\n{MODEL}")
+    (project / "other_half.py").write_text("from wrong import build")
     message = refusal(plugins.find("models", "wrong").file, call=python_files.load)
     assert f"wrong.py, {said}" in message
     assert "wrong" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("import nosuchmodule", "line 1: the module nosuchmodule"),
+        ("import os, json\n\nfrom nosuch.part import x", "line 3: the module nosuch.part"),
+        ("import os\nimport beside", "is not a model"),
+        ("from . import nosuchmodule", "is not a model"),
+    ],
+)
+def test_an_import_that_would_fail_is_named_before_what_is_missing(project, text, line):
+    (project / "half.py").write_text(text)
+    (project / "beside.py").touch()
+    assert line in refusal("models", "./half.py")
+    by_name = "does not define build" if line == "is not a model" else line
+    assert by_name in refusal("models", "half")
 
 
 def test_a_model_that_raises_names_its_line(project):
@@ -136,6 +156,28 @@ def test_neighbours_can_be_imported_and_a_changed_file_is_read_again(project):
     assert sys.modules["mine_model"] is module and sys.path[-1] == str(project)
     file.write_text("WIDTH = 45\n")
     assert python_files.load(file).WIDTH == 45
+
+
+def test_a_name_that_cannot_be_imported_and_a_folder_are_said(project):
+    (project / "my model.py").write_text(MODEL)
+    (project / "größe.py").write_text(MODEL)
+    (project / "pack").mkdir()
+    (project / "pack/__init__.py").write_text(MODEL)
+    assert plugins.names("models") == ["größe"]
+    assert "my model.py" in refusal("models", "my model")
+    assert "my model.py" in refusal("models", "my model.py")
+    assert "pack.py" in refusal("models", "pack")
+    assert models.build(ModelConfig(name="größe"), 10) is not None
+
+
+def test_what_is_missing_is_looked_for_in_the_folders_above(project, tmp_path, monkeypatch):
+    checkpoint = project / "results/runs/a.safetensors"
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    assert plugins.VARIABLE in refusal("models", "wide", ["net"])
+    assert plugins.VARIABLE in plugins.missing("models", "wide", near=checkpoint)
+    (project / "wide.py").write_text("1 / 0\n" + MODEL)
+    assert str(project) in plugins.missing("models", "wide", near=checkpoint)
+    assert plugins.folders() == []
 
 
 @pytest.mark.parametrize("name", ["random", "yaml_like-this", "pytest"])
@@ -238,8 +280,7 @@ def test_optimizers_losses_and_metrics_are_files_too(project):
     assert losses.of(config.loss, losses.CLASSIFICATION).task == losses.CLASSIFICATION
     assert "worst_recall" in class_metrics.all_figures()
     assert "bad_loss.py" in refusal("bad_loss", call=losses.loss)
-    for table in ({"optim": {"name": "lion"}}, {"loss": {"name": "hing"}}):
-        with pytest.raises(ConfigError, match="name: unknown"):
-            TrainConfig.from_mapping(table, source="test")
+    for name, call in (("lion", optim.optimizer), ("hing", losses.loss)):
+        assert name in refusal(name, call=call)
     (project / "adam.py").write_text("OPTIMIZER = 1\n")
     assert "adam.py" in refusal(optim.OptimConfig(name="adam"), call=optim.resolve)

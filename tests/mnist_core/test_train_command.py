@@ -194,7 +194,8 @@ def test_another_accuracy_is_reported_with_its_reason(
     [
         (["--model", "nett"], "model.name: unknown model 'nett'; did you mean 'net'? (valid: "),
         (["--dataset", "mnsit"], "data.name: unknown data set 'mnsit'; did you mean 'mnist'?"),
-        (["--set", "optim.name=adm"], "--set: optim.name: "),
+        (["--set", "optim.name=adm"], "optim.name: unknown optimizer 'adm'; did you mean 'adam'?"),
+        (["--set", "loss.name=hinge"], "loss.name: unknown loss 'hinge'"),
         (["--set", "optim.lrr=1"], "--set: unknown setting 'optim.lrr'; did you mean 'optim.lr'?"),
         (["--set", "lr=1"], "--set: unknown setting 'lr'; did you mean 'optim.lr'?"),
         (["--set", "epochs"], "--set 'epochs': write KEY=VALUE"),

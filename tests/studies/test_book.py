@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+import time
 
 import optuna
 import pytest
@@ -208,7 +209,7 @@ def test_a_report_that_could_not_be_written_is_written_later(opened, storage, mo
     book = opened(trials=3)
     task = begin(book)
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "set_trial_intermediate_value", lambda *_: 1 / 0)
+        patch.setattr(storage, "set_trial_intermediate_values", lambda *_: 1 / 0)
         assert book.report(task, 1, metrics(0.5))
         with pytest.raises(ZeroDivisionError):
             book.flush()
@@ -547,3 +548,28 @@ def test_a_failure_that_was_never_told_is_not_kept_with_what_came_of_it_later(
         (record,), (trial,) = again.records(), again.study.get_trials()
     assert (record.state, record.failure) == ("COMPLETE", None)
     assert trial.user_attrs["failure"] is None
+
+
+def test_reports_at_once_are_one_write_and_none_is_lost(opened, storage, monkeypatch):
+    """A trial that reports at each step of its optimizer does not wait for the disk each time."""
+    writes = []
+    write = storage.set_trial_intermediate_values
+
+    def slow(identity, values):
+        time.sleep(0.02)
+        writes.append(dict(values))
+        write(identity, values)
+
+    monkeypatch.setattr(storage, "set_trial_intermediate_values", slow)
+    book = opened(trials=3)
+    task = begin(book)
+    left = []
+    for step in range(1, 50):
+        assert book.report(task, step, metrics(0.5))
+        left.append(book.flush(now=False))
+    assert writes[0] == {1: 0.5} and len(writes) < 5
+    assert left[0] == 0.0 and 0.0 < left[1] <= 1.0
+    book.finish(task, Outcome(metrics=metrics(0.5)))  # nothing is written before the reports
+    assert {step for one in writes for step in one} == set(range(1, 50))
+    (trial,) = storage.get_all_trials(book.study._study_id, deepcopy=False)
+    assert len(trial.intermediate_values) == 49

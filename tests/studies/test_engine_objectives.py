@@ -15,6 +15,7 @@ import pytest
 from test_engines import run
 from waiting import until
 
+from mnist_core.errors import CtrlC
 from objectives.base import Outcome, Task
 from studies.engines._local.execution import execute
 from studies.engines.inline import Inline
@@ -81,6 +82,22 @@ def says_nothing(report):
     raise Mute
 
 
+def leaves(report):
+    raise SystemExit(3)
+
+
+def runs_out_of_memory(report):
+    raise MemoryError
+
+
+def ends_a_generator(report):
+    raise GeneratorExit
+
+
+def presses_ctrl_c(report):
+    raise KeyboardInterrupt
+
+
 def says_too_much(report):
     raise ValueError("x" * 10_000)
 
@@ -94,11 +111,16 @@ WRONG = {
     "an integer that is no float": (returned({"val_accuracy": 10**400}), "BadOutcome", "too large"),
     "a long name": (returned(attributes={"k" * 513: 1}), "BadOutcome", "512 characters"),
     "no JSON": (returned(attributes={"a": object()}), "BadOutcome", "'a'"),
-    "a step that is too great": (Reported(2**31, GOOD), "ValueError", "step"),
-    "a negative step": (Reported(-1, GOOD), "ValueError", "step"),
+    "a step that is too great": (Reported(2**31, GOOD), "BadReport", "step"),
+    "a negative step": (Reported(-1, GOOD), "BadReport", "step"),
+    "half a step": (Reported(1.5, GOOD), "BadReport", "1.5"),
+    "a step as text": (Reported("1", GOOD), "BadReport", "'1'"),
     "a word reported": (Reported(1, {"val_accuracy": "high"}), "TypeError", "'high'"),
     "infinity": (Reported(1, {"val_accuracy": math.inf}), "NonFiniteLoss", "inf"),
     "an error without text": (says_nothing, "Mute", "Mute"),
+    "an exit": (leaves, "SystemExit", "exit code 3"),
+    "no memory": (runs_out_of_memory, "OutOfMemory", "MemoryError"),
+    "an exception that is not an Exception": (ends_a_generator, "GeneratorExit", ""),
     "an error with much text": (says_too_much, "ValueError", "x"),
 }
 
@@ -114,6 +136,32 @@ def test_what_is_no_result_costs_one_trial(tmp_path, engine):
         assert said in record.failure.message, name
         assert len(record.failure.message) <= 1000
     assert {record.state for record in records[1::2]} == {"COMPLETE"}
+
+
+@pytest.mark.slow
+def test_a_keyboard_interrupt_of_the_objective_costs_one_trial(tmp_path):
+    records = run(tmp_path, Local(workers=1, threads=1), Scripted({1: presses_ctrl_c}), trials=3)
+    assert [record.state for record in records] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert records[1].failure.text == "KeyboardInterrupt"
+
+
+def test_a_key_that_the_user_presses_is_not_a_failure(monkeypatch):
+    """Python's own handler raises KeyboardInterrupt as well; a study's handler raises CtrlC."""
+    task = Task(number=0, params={}, seed=0)
+
+    def end(error):
+        def raise_it(report):
+            raise error
+
+        return execute(Scripted({0: raise_it}), task, lambda step, metrics: True)
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        end(KeyboardInterrupt)
+    monkeypatch.setattr(signal, "getsignal", lambda number: print)
+    with pytest.raises(CtrlC):
+        end(CtrlC)
+    assert end(KeyboardInterrupt).kind == "KeyboardInterrupt"
 
 
 def test_names_that_are_the_books_are_not_the_objectives(tmp_path):
@@ -156,10 +204,6 @@ def half_a_message(report):
     os._exit(5)
 
 
-def interrupts_itself(report):
-    raise GeneratorExit
-
-
 def hangs_up(report):
     subprocess.Popen(["sleep", "3600"])
     os.close(its_socket())
@@ -169,7 +213,6 @@ def hangs_up(report):
 DEATHS = {
     a_signal_without_a_name: f"was killed by signal {signal.SIGRTMIN + 6}",
     half_a_message: "left with exit code 5",
-    interrupts_itself: "left with exit code 1",
     hangs_up: "closed its connection, so it was ended",
 }
 
@@ -200,7 +243,7 @@ def test_a_trial_ends_in_the_directory_where_it_began(tmp_path, monkeypatch, mov
 def test_how_a_worker_died_is_said_truly(tmp_path):
     before = len(psutil.Process().children(recursive=True))
     script = dict(enumerate(DEATHS))
-    records = run(tmp_path, Local(workers=1, threads=1), Scripted(script), trials=5, retries=0)
+    records = run(tmp_path, Local(workers=1, threads=1), Scripted(script), trials=4, retries=0)
     for record, said in zip(records, DEATHS.values(), strict=False):
         assert (record.state, record.failure.kind) == ("FAIL", "WorkerLost")
         assert record.failure.message.endswith(said)

@@ -39,6 +39,15 @@ def test_it_is_drawn_at_the_start_with_events_and_at_the_end(shown, monkeypatch)
     assert "Search 0/7" in shown[-1] and "&lt;study&gt;" in shown[-1]
 
 
+def test_rich_shows_nothing_itself_in_a_notebook(shown, monkeypatch, capsys):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    view = NotebookView(
+        LiveView(Progress(metric="x", direction="maximize"), make_console(), title="t")
+    )
+    with view:
+        assert "Starting" in shown[-1]
+
+
 def test_a_terminal_is_no_notebook(monkeypatch):
     assert not in_notebook()
     shell = types.SimpleNamespace(config={"IPKernelApp": {}})

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 import tomllib
@@ -19,24 +21,30 @@ from typer.testing import CliRunner
 from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome, StopTraining, Task, TrainingError
-from objectives.own import Command, own
+from objectives.own import Command, own, worker
 from objectives.own.objective import OwnObjective
+from objectives.own.own import held
+from objectives.own.reports import Reports
 from objectives.own.running_command import run_command
 from search_spaces.space import Choice, Float, Space, When
 from studies import catalog, python_api
 from studies.__main__ import app
 from studies.analysis import stored_study
+from studies.analysis.audit_curves import read_curves
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.refinement import refine
 from studies.analysis.study_file import study_file
 from studies.cli.reproduce import reproduce_command
 from studies.core.formatting import gap_text, mean_text, metric_text
 from studies.dashboard.notes import TrialNotes
+from studies.engines._local.execution import execute
 from studies.planning import lookup
 from studies.planning import plan as planning
 from studies.planning.own_code import of_objective
 from studies.protocol.carry_over import carry
 from studies.report import page
 from studies.report.overview import describe
+from studies.report.table import headings
 from studies.spec import StudySpec
 from studies.statistics.intervals import Interval
 
@@ -189,6 +197,106 @@ def test_settings_of_the_trainer_are_refused(run):
     with pytest.raises(ConfigError, match=r"optim\.lr .*trainer"):
         planning_of = spec_of(curve, fixed={"optim.lr": 0.1})
         run(planning_of)
+
+
+@pytest.mark.parametrize(("name", "near"), [("nosuch", ""), ("clasification", "classification")])
+def test_an_objective_that_does_not_exist_is_named(tmp_path, monkeypatch, name, near):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        planning.resolve(spec_of(name), sets={})
+    said = str(error.value)
+    assert "objective" in said and repr(name) in said and "kind" not in said
+    assert (f"did you mean {near!r}" in said) == bool(near)
+
+
+@pytest.mark.parametrize(
+    "steps", [[0], [-1], [2, 1], [1, 1], ["1"], [1.0], [math.nan], [True], [None], [1, 2, 10]]
+)
+def test_a_wrong_step_is_a_failure_of_one_line(steps):
+    def objective(params, report):
+        for step in steps:
+            report(step, 0.5)
+        return 0.5
+
+    objective.reports = 9
+    made = OwnObjective(own=held(objective), metric="score")
+    failure = execute(made, TASK, lambda step, metrics: True)
+    assert failure.kind == "BadReport" and "step" in failure.message
+    assert repr(steps[-1]) in failure.message
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_value_that_is_not_finite_is_a_failure_at_its_step(run, value):
+    with pytest.raises(UserError, match=f"score is {value} at step 2"):
+        run(spec_of(Endless(value), trials=2, trials_per_choice=0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Endless:
+    """Reports ``value`` at its second step."""
+
+    value: str
+
+    def __call__(self, params, report):
+        report(1, 0.5)
+        report(2, float(self.value))
+
+
+def test_steps_of_numpy_are_steps():
+    import numpy
+
+    seen = []
+    report = Reports(lambda step, metrics: seen.append(step), dict, last=None, costs={})
+    for step in numpy.arange(1, 20, 9):
+        report(step, {"score": 1.0})
+    assert seen == [1, 10, 19] and {type(one) for one in seen} == {int}
+
+
+def test_a_study_that_only_a_program_defines_is_not_run_by_a_command(run, tmp_path):
+    ran = run(spec_of(curve, trials=2, trials_per_choice=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "names", tuple)
+        plan = lookup.find("results/mine")
+        assert "studies.run(spec, retry_failed=True)" in plan.commands.run("--retry-failed")
+        assert "-m" not in plan.commands.run() and "-m" in plan.commands.look("status")
+        said = catalog.file_of("mine")
+    assert ran.phase == "finished" and not said.endswith(".py")
+
+
+def test_what_never_reports_is_told_so_by_the_audit(run):
+    plan = run(spec_of(silent)).stored.plan
+    with pytest.raises(UserError, match="report nothing") as error:
+        read_curves(plan.location, plan.spec, plan.goals)
+    assert "report(step, value)" in str(error.value) and "sentinels" not in str(error.value)
+
+
+def test_the_column_test_is_only_there_with_a_test(run):
+    ran = run(spec_of(silent))
+    waiting = dataclasses.replace(ran.stored.result, test=HoldoutRecord())  # as before its phase
+    assert "test" not in headings(waiting) and "test" not in headings(ran.stored.result)
+    tested = dataclasses.replace(waiting.plan, spec=spec_of(Kept))
+    assert "test" in headings(dataclasses.replace(waiting, plan=tested))
+
+
+class Leaving:  # at the top of the file, so that it can be found
+    """Each hook raises what is not an Exception."""
+
+    def __call__(self, params):
+        return 1.0
+
+    def prepare(self):
+        sys.exit("no licence")
+
+    def describe(self):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["prepare", "describe"])
+def test_a_hook_that_leaves_is_one_line(monkeypatch, name):
+    monkeypatch.setattr(signal, "getsignal", lambda number: print)  # as while a study runs
+    call = {"prepare": lambda one: worker.prepare(one, ()), "describe": worker.facts}[name]
+    with pytest.raises(ConfigError, match=rf"Leaving: {name}: \w+"):
+        call(own(Leaving))
 
 
 def test_a_pruner_that_must_know_the_reports_asks_for_them(run):

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from studies.__main__ import app
 from studies.analysis import stored_study
+from studies.analysis.comparison import compare
 from studies.analysis.scales import Scale, names_scale, short_names, values_of
 from studies.planning import lookup
 from studies.report import page as page_file
 from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
 from studies.report.page import gather
+from studies.report.sections import pruning
 from studies.report.sections import result as result_section
 from studies.report.sections.result import forest, seeds
 from studies.report.verdict_text import verdict_lines
@@ -111,6 +113,7 @@ def test_the_page_holds_everything(whole):
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
     assert set(figures(page)) == {
         *("Optimization history", "Confirmed on fresh seeds", "Importance", "Time by choice"),
+        *("Mean val_accuracy", "Timeline", "Value by optim.name"),
         *("Parallel coordinates", "sgd", "adam", "adagrad", "sgd.lr", "adam.lr", "adagrad.lr"),
     }
     assert len(found.labels) == len(figures(page)) and all(found.labels)
@@ -227,6 +230,38 @@ def test_no_text_of_a_study_becomes_html(plan):
     assert "{{ 7*7 }}" in found.text and "49'" not in found.text
 
 
+def test_every_axis_has_a_name(whole):
+    """With its unit: of the metric, of time; the parallel axes are named one by one."""
+    charts = {title: str(one.svg) for title, one in figures(whole[1]).items()}
+    del charts["Parallel coordinates"]
+    named = {title: len(re.findall(r'class="label"', svg)) for title, svg in charts.items()}
+    assert {title: n for title, n in named.items() if n != 2} == {}
+    assert "val_accuracy, %" in charts["Optimization history"]
+    assert re.search(r"time since the first start, (seconds|minutes)", charts["Timeline"])
+
+
+def test_one_line_says_what_was_trained(whole):
+    plan, page = whole
+    assert page.setup in Page(page_file.render([page])).text
+    epochs = f"{plan.train.epochs} epoch"
+    for part in (plan.train.data.name, "225,034", epochs, "cpu", "fp32", "2026-01-01"):
+        assert part in page.setup
+
+
+def test_the_table_has_every_trial_and_its_state(whole):
+    rows = table(whole[1], "60 trials of the search").rows
+    assert sorted(int(row[0]) for row in rows) == list(range(60))
+    assert {"complete", "pruned"} <= {row[1] for row in rows} <= {"complete", "pruned", "failed"}
+
+
+def test_a_page_made_at_the_end_of_a_run_leaves_out_what_takes_seconds(plan, monkeypatch):
+    write_study(plan, 30)
+    monkeypatch.setattr(pruning, "audit", None)  # would be called otherwise
+    page = gather(stored_study.read(plan), quick=True)
+    text = Page(page_file.render([page])).text
+    assert "Not audited yet" in text and set(SECTIONS) == {one.name for one in page.sections}
+
+
 def test_commands_in_warnings_are_code(whole):
     page = dataclasses.replace(whole[1], warnings=("`studies audit` <b>says</b> `more`",))
     text = page_file.render([page])
@@ -321,6 +356,11 @@ def test_several_studies_are_one_page(tmp_path):
     assert {"s1", "s2", "s1-result", "s2-result"} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
     assert found.text.count("Studies compared") == 1
+    # The verdict of `compare`, and both on one axis.
+    a, b = (stored_study.read(in_catalog(tmp_path / side)) for side in "ab")
+    assert compare(a, b).verdict.sentence in found.text and "compare" in found.ids
+    assert "Confirmed values of all studies on one axis" in found.labels
+    assert "The best value so far of each study" in found.labels
     assert out.with_suffix(".md").read_text().count("# optim_search") == 2
 
 

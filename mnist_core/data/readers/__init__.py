@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_core.data import file_kinds
 from mnist_core.data.idx import one_line
-from mnist_core.data.readers import arrays, folder, idx_files, tables
+from mnist_core.data.readers import arrays, class_folders, csv_tables, folder, idx_files
 from mnist_core.data.readers.parts import Parts, Progress, Wanted
 from mnist_core.errors import DataError
 
@@ -19,7 +19,7 @@ def reader_of(path: Path) -> Read:
     if path.suffix in arrays.READERS:
         return arrays.READERS[path.suffix]
     if path.name.endswith((".csv", ".csv.gz")):
-        return tables.read_csv
+        return csv_tables.read_csv
     if idx_files.is_idx(path):
         return idx_files.read
     with path.open("rb") as file:
@@ -29,9 +29,9 @@ def reader_of(path: Path) -> Read:
 
 def _of_folder(path: Path) -> Read:
     for is_one, read in (
-        (folder.is_one, folder.read),
+        (class_folders.is_one, folder.read),
         (idx_files.is_one, idx_files.read),
-        (tables.is_one, tables.read_csv),
+        (csv_tables.is_one, csv_tables.read_csv),
     ):
         if is_one(path):
             return read
@@ -49,7 +49,7 @@ def format_of(path: Path) -> str:
 _FORMATS: dict[Read, str] = {
     folder.read: "pictures, a folder a class",
     idx_files.read: "IDX files",
-    tables.read_csv: "CSV",
+    csv_tables.read_csv: "CSV",
     arrays.read_npz: "arrays (.npz)",
     arrays.read_npy: "arrays (.npy)",
     arrays.read_pt: "tensors (.pt)",

@@ -1,6 +1,7 @@
-"""A folder of pictures: a folder a class, perhaps within train, val and test."""
+"""The pictures of a folder, decoded: a folder a class, perhaps within train, val and test."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from mnist_core.data import file_kinds
+from mnist_core.console.plain_text import are, counted
 from mnist_core.data.idx import UInt8Array, one_line
-from mnist_core.data.readers import pictures
+from mnist_core.data.readers import class_folders, pictures
 from mnist_core.data.readers.memory import check_memory
 from mnist_core.data.readers.parts import (
     TRAIN,
@@ -18,84 +19,33 @@ from mnist_core.data.readers.parts import (
     Parts,
     Progress,
     Wanted,
-    check_count,
-    natural,
-    other_classes,
-    part_named,
 )
 from mnist_core.errors import DataError
 
 _CHUNK: Final = 256  # pictures a task of a thread: a task each would cost more than a small picture
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The pictures of a folder, before any is opened."""
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some pictures of a part, decoded."""
 
-    files: dict[str, list[Path]]  # by part
-    labels: dict[str, list[int]]
-    class_names: tuple[str, ...]
-
-
-def is_one(path: Path) -> bool:
-    """Return whether a folder holds folders with pictures."""
-    return any(_pictures(inner) or part_named(inner.name) for inner in _folders(path))
-
-
-def listing(path: Path) -> Listing:
-    """List the pictures of a folder.
-
-    Raises:
-        DataError: if it has no classes, too few or too many, one without a picture, or a part has
-            other classes than ``train``.
-    """
-    named = {part_named(inner.name): inner for inner in _folders(path)}
-    if TRAIN not in named and set(named) - {None} and None not in named:
-        part = next(iter(named.values())).name
-        if any(_folders(inner) for inner in named.values()):
-            raise DataError(f"{one_line(path)}: has a folder {part}, but none called train")
-    # A folder of one class may be called train, too: then pictures lie in it, and no folders.
-    if TRAIN not in named or not _folders(named[TRAIN]):
-        named = {TRAIN: path}
-    files: dict[str, list[Path]] = {}
-    labels: dict[str, list[int]] = {}
-    names: list[str] = []
-    parts = {part: folder for part, folder in named.items() if part is not None}
-    for part, folder in sorted(parts.items(), key=lambda entry: entry[0] != TRAIN):
-        classes = _folders(folder)
-        if part == TRAIN:
-            names = [inner.name for inner in classes]
-            _check_classes(folder, classes)
-        files[part], labels[part] = [], []
-        for inner in classes:
-            found = _pictures(inner)
-            if found and inner.name not in names:
-                raise DataError(other_classes(path, part, inner.name))
-            if part == TRAIN and not found:
-                raise DataError(
-                    f"{one_line(inner)}: class {inner.name!r} has no picture"
-                    f" ({' '.join(file_kinds.PICTURES)}); add some, or remove the folder"
-                )
-            files[part] += found
-            labels[part] += [names.index(inner.name)] * len(found) if found else []
-        if not files[part]:
-            del files[part], labels[part]
-    return Listing(files, labels, tuple(names))
+    images: UInt8Array
+    colour: list[Path]  # those that are in colour
 
 
 def read(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     """Decode all pictures of a folder.
 
     Raises:
-        DataError: as ``listing``, or a picture is damaged or of another size than the first.
+        DataError: as ``class_folders.listing``, or a picture is damaged or of another size than
+            the first.
     """
-    found = listing(path)
-    total = sum(map(len, found.files.values()))
+    found = class_folders.listing(path)
     first = pictures.decode(found.files[TRAIN][0], wanted)
-    shape = first.shape[:2]
-    check_memory(total, (*shape, wanted.channels or 3), path)
-    done = 0
+    check_memory(found.total, (*first.shape[:2], wanted.channels or 3), path)
     parts: dict[str, UInt8Array] = {}
+    colour: list[Path] = []
+    done = 0
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         for part, files in found.files.items():
             chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
@@ -103,41 +53,47 @@ def read(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
             decoded = []
             try:
                 for task in tasks:
-                    decoded.append(task.result())
-                    done += len(decoded[-1])
+                    chunk = task.result()
+                    decoded.append(chunk.images)
+                    colour += chunk.colour
+                    done += len(chunk.images)
                     if progress:
-                        progress(done, total)
+                        progress(done, found.total)
             except DataError:
                 pool.shutdown(cancel_futures=True)
                 raise
-            parts[part] = _joined(decoded)
+            parts[part] = _joined(decoded, path)
     return Parts(
         {
             part: Labelled(images, np.array(found.labels[part], dtype=np.int64))
             for part, images in _alike(parts, path).items()
         },
-        _unless_numbers(found.class_names),
+        found.class_names,
+        (*found.notes, *_coloured(colour, found.total, path)),
     )
 
 
-def _check_classes(folder: Path, classes: list[Path]) -> None:
-    if not classes:
-        more = "; its pictures lie in no folder of a class" if _pictures(folder) else ""
-        raise DataError(
-            f"{one_line(folder)}: holds no folders of classes, as cats/ and dogs/{more}"
-        )
-    check_count(len(classes), folder)
+def _coloured(colour: Sequence[Path], total: int, path: Path) -> list[str]:
+    """Return a note if few pictures in colour make colour of all."""
+    if not 0 < len(colour) <= total // 2:
+        return []
+    return [
+        f"{one_line(path)}: {counted(len(colour), 'picture')} of {total:,} {are(len(colour))} in"
+        f" colour, e.g. {one_line(colour[0].relative_to(path))}, so all are read in colour;"
+        " data.channels=1 reads all as grey"
+    ]
 
 
-def _decode_all(files: list[Path], wanted: Wanted, first: Path) -> UInt8Array:
+def _decode_all(files: list[Path], wanted: Wanted, first: Path) -> Chunk:
     images = [pictures.decode(file, wanted) for file in files]
     shape = images[0].shape[:2]
     for file, image in zip(files, images, strict=True):
         if image.shape[:2] != shape:
             raise DataError(_several_sizes(file, image, files[0], images[0]))
-    if any(image.ndim == 3 for image in images):
+    colour = [file for file, image in zip(files, images, strict=True) if image.ndim == 3]
+    if colour:
         images = [_in_colour(image, 2) for image in images]
-    return np.stack(images)
+    return Chunk(np.stack(images), [] if wanted.channels == 3 else colour)
 
 
 def _several_sizes(file: Path, image: UInt8Array, other: Path, before: UInt8Array) -> str:
@@ -148,12 +104,12 @@ def _several_sizes(file: Path, image: UInt8Array, other: Path, before: UInt8Arra
     )
 
 
-def _joined(chunks: list[UInt8Array]) -> UInt8Array:
+def _joined(chunks: list[UInt8Array], path: Path) -> UInt8Array:
     if any(chunk.shape[1:3] != chunks[0].shape[1:3] for chunk in chunks):
         sizes = sorted({"x".join(map(str, chunk.shape[1:3])) for chunk in chunks})
         raise DataError(
-            f"the pictures are of several sizes ({', '.join(sizes)}); say to which size all are"
-            " scaled, e.g. data.size=64"
+            f"{one_line(path)}: the pictures are of several sizes ({', '.join(sizes)}); say to"
+            " which size all are scaled, e.g. data.size=64"
         )
     if any(chunk.ndim == 4 for chunk in chunks):
         chunks = [_in_colour(chunk, 3) for chunk in chunks]
@@ -178,30 +134,3 @@ def _alike(parts: dict[str, UInt8Array], path: Path) -> dict[str, UInt8Array]:
 def _in_colour(images: UInt8Array, grey: int) -> UInt8Array:
     """Return images as they are in colour; those of ``grey`` dimensions have no channels yet."""
     return np.repeat(images[..., None], 3, axis=-1) if images.ndim == grey else images
-
-
-def _unless_numbers(names: tuple[str, ...]) -> tuple[str, ...]:
-    return () if list(names) == [str(number) for number in range(len(names))] else names
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        entries = [Path(e.path) for e in os.scandir(path) if e.is_dir()]
-    except OSError as error:
-        raise DataError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
-    # Notebooks, desktops and archives leave copies of pictures in hidden folders.
-    shown = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
-    return sorted(shown, key=lambda entry: natural(entry.name))
-
-
-def _pictures(path: Path) -> list[Path]:
-    """Return the pictures in a folder and in its folders, in the order of their names."""
-    found: list[Path] = []
-    for folder, inner, names in os.walk(path):
-        inner[:] = [name for name in inner if not name.startswith((".", "__MACOSX"))]
-        found += [
-            Path(folder, name)
-            for name in names
-            if name.lower().endswith(file_kinds.PICTURES) and not name.startswith(".")
-        ]
-    return sorted(found)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
-import psutil
 
+from mnist_core.data.host_memory import free_memory
 from mnist_core.data.idx import one_line
 from mnist_core.data.readers.parts import Wanted
 from mnist_core.errors import DataError
@@ -73,7 +73,7 @@ def values_of_table(path: Path) -> int:
             size = max(size, int.from_bytes(file.read(4), "little"))
     with gzip.open(path) if packed else path.open("rb") as opened:
         head = opened.read(_HEAD)
-    values = head.count(b",") + head.count(b"\n")
+    values = max(head.count(mark) for mark in (b",", b";", b"\t", b"|", b" ")) + head.count(b"\n")
     return math.ceil(values * size / max(1, len(head)))
 
 
@@ -110,7 +110,7 @@ def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
 
 
 def _check(needed: int, what: str, where: Path) -> None:
-    there = psutil.virtual_memory().available
+    there = free_memory()
     if needed > there:
         raise DataError(
             f"{one_line(where)}: {what} {needed / 2**30:,.1f} GiB, but {there / 2**30:,.1f} GiB of"

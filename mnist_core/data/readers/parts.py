@@ -53,6 +53,7 @@ class Parts:
 
     of: dict[str, Labelled]  # by ``TRAIN``, ``VALIDATION``, ``TEST``
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what a user may not expect, a line each
 
 
 def part_named(name: str) -> str | None:
@@ -89,6 +90,7 @@ def of_raw_labels(
         DataError: if there are too few or too many classes, or a part has others than ``train``.
     """
     train = np.unique(found[TRAIN][1])
+    _check_labelled(found[TRAIN][1], train, where)
     _check_names(names, train, where)
     if names and np.issubdtype(train.dtype, np.integer) and train[-1] < len(names) > 1:
         classes: list[Any] = list(range(len(names)))
@@ -97,7 +99,9 @@ def of_raw_labels(
             np.bincount(found[TRAIN][1].astype(np.int64), minlength=len(names)), shown, where
         )
     else:
-        classes = sorted(train.tolist(), key=lambda value: natural(str(value)))
+        whole = np.issubdtype(train.dtype, np.integer)  # in their order already, -1 before 1
+        classes = train.tolist()
+        classes = classes if whole else sorted(classes, key=natural)
         shown = [str(value) for value in classes]
     check_count(len(classes), where)
     place = {value: number for number, value in enumerate(classes)}
@@ -109,6 +113,16 @@ def of_raw_labels(
         parts[part] = Labelled(images, numbers)
     plain = shown == [str(number) for number in range(len(shown))]
     return Parts(parts, () if plain else tuple(shown))
+
+
+def _check_labelled(labels: npt.NDArray[Any], classes: npt.NDArray[Any], where: Path) -> None:
+    # Two classes may be -1 and 1.
+    if np.issubdtype(classes.dtype, np.integer) and classes[0] < 0 and len(classes) > 2:
+        n = int((labels == classes[0]).sum())
+        raise DataError(
+            f"{one_line(where)}: {counted(n, 'image')} with the label {classes[0]}, which often"
+            " marks images without one; leave them out, or number the classes from 0 on"
+        )
 
 
 def _check_names(names: Sequence[str], classes: npt.NDArray[Any], where: Path) -> None:

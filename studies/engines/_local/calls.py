@@ -62,8 +62,8 @@ class Calls:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def flush(self) -> None:
-        pass
+    def flush(self, *, now: bool = True) -> float:
+        return 0.0
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         if _REFUSED in outcome.attributes:
@@ -76,7 +76,7 @@ class Calls:
                 f"memory ran out: {failure.message}; free memory, or make batch_size or the model"
                 " smaller"
             )
-        raise RuntimeError(f"{failure.kind}: {failure.message}\n{failure.traceback}")
+        raise RuntimeError(f"{failure.text}\n{failure.traceback}")
 
     def lose(self, task: Task, failure: Failure) -> None:
         losses = self._losses[task.number] = self._losses.get(task.number, 0) + 1

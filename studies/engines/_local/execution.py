@@ -1,5 +1,6 @@
 """Running one task, the same way in every engine: an outcome or a failure, never an exception."""
 
+import operator
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from mnist_core.device import device_errors
+from mnist_core.errors import is_ctrl_c
 from objectives.base import Objective, Outcome, StopTraining, Task, TrainingError, WorkerUnfit
 from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, Failure
 
@@ -21,10 +23,18 @@ _MOST_STEPS = 2**31 - 1
 """The highest step that every database can hold."""
 
 
+class Unwound(BaseException):
+    """Raised by an engine through an objective whose trial is to end now; it is not a failure."""
+
+
 def execute(
     objective: Objective, task: Task, send: Callable[[int, Mapping[str, float]], bool]
 ) -> Outcome | Failure:
-    """Run ``task``; ``send`` hands a report over and returns whether the training continues."""
+    """Run ``task``; ``send`` hands a report over and returns whether the training continues.
+
+    Whatever the objective raises is a failure, but for the user's Ctrl-C (KeyboardInterrupt) and
+    ``Unwound``, which pass.
+    """
     process = os.getpid()
     # Paths of the next trial may be relative to the working directory.
     with _back_here():
@@ -59,17 +69,20 @@ def _execute(
         nonlocal latest
         if os.getpid() != process:
             raise RuntimeError("a process that the objective forked cannot report")
-        if not 0 <= int(step) <= _MOST_STEPS:
-            raise ValueError(f"report: step must be between 0 and {_MOST_STEPS}, but got {step}")
+        number = _step(step)
         latest = _numbers(metrics)
-        if not send(int(step), latest):
+        if not send(number, latest):
             raise StopTraining
 
     try:
         outcome = objective(task, report)
     except StopTraining:
         return Outcome(metrics=latest, stopped=True)
-    except (Exception, SystemExit) as error:  # an objective may raise anything
+    except Unwound:
+        raise
+    except BaseException as error:  # an objective may raise anything, also SystemExit
+        if is_ctrl_c(error):
+            raise
         return failure_of(error)
     if not isinstance(outcome, Outcome):
         return Failure(kind="BadOutcome", message=f"the objective returned {outcome!r:.80}")
@@ -77,6 +90,18 @@ def _execute(
         return replace(outcome, metrics=_numbers(outcome.metrics), attributes=_named(outcome))
     except Exception as error:  # whatever its values raise when they are converted
         return replace(failure_of(error), kind="BadOutcome")
+
+
+def _step(step: Any) -> int:
+    number = -1
+    with suppress(TypeError):
+        number = operator.index(step)  # unlike ``int`` it takes no 1.5 and no "1"
+    if not 0 <= number <= _MOST_STEPS:
+        raise TrainingError(
+            "BadReport",
+            f"report: step must be a whole number from 1 to {_MOST_STEPS}, but got {step!r:.80}",
+        )
+    return number
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -107,9 +132,15 @@ def failure_of(error: BaseException) -> Failure:
         kind = GPU_FAILURE
     try:
         # One line: it stands in tables, and the traceback has the rest.
-        message = (str(error).strip().splitlines() or [kind])[0]
+        message = _message(error)
     except Exception:  # the exception's own code may fail
-        message = kind
+        message = type(error).__name__
     return Failure(
         kind=kind, message=message[:_LONGEST], traceback="\n".join(lines[-TRACEBACK_LINES:])
     )
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return f"exit code {error.code}"
+    return device_errors.first_line(error)

@@ -13,6 +13,7 @@ from objectives.base import Objective, Task
 from studies.core.trials import INTERRUPTED, UNFIT, Failure
 from studies.engines._local.execution import execute, failure_of
 from studies.engines.base import Work
+from studies.engines.ray import shipped
 from studies.engines.ray.events import Finished
 from studies.engines.ray.task_table import how_it_died
 
@@ -109,7 +110,8 @@ def run_task(payload: bytes, path: Sequence[str], task: Task) -> bytes:
 
 def extend_path(path: Sequence[str]) -> None:
     """Have this process search modules in ``path`` as well."""
-    sys.path.extend(entry for entry in path if entry not in sys.path)
+    # Ray itself has put the driver's path there by now, at the first task of a process.
+    sys.path[:] = dict.fromkeys(shipped.searched(entry) for entry in [*sys.path, *path])
 
 
 def search_path() -> list[str]:

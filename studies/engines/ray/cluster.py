@@ -23,6 +23,7 @@ from mnist_core import plugins
 from mnist_core.console.shell_words import program
 from mnist_core.errors import UserError
 from studies.engines._local.worker_start import ROOT, python_path
+from studies.engines.ray import shipped
 from studies.engines.ray.nodes import Claim, check_reachable, described, living_nodes
 from studies.engines.ray.ray_internals import (
     OF_CLUSTER,
@@ -141,13 +142,15 @@ class Cluster:
             check_reachable(self._address)
         # Code travels, data do not: nodes may have this project installed or not.
         packages = [str(ROOT / name) for name in _PACKAGES]
-        travels = {
-            # The project's folders must be the same on all nodes, as the folder of results is.
-            "env_vars": OF_WORKERS | {plugins.VARIABLE: os.environ.get(plugins.VARIABLE, "")},
-            "py_modules": packages,
-            "excludes": ["__pycache__", "*.pyc"],
-        }
-        self._init(stack, address=self._address, runtime_env=travels)
+        with tempfile.TemporaryDirectory(prefix="studies-") as folder:
+            project = shipped.pack(Path(folder))
+            travels = {
+                "env_vars": OF_WORKERS | {plugins.VARIABLE: os.environ.get(plugins.VARIABLE, "")},
+                "py_modules": [*packages, *([] if project is None else [str(project)])],
+                "excludes": ["__pycache__", "*.pyc"],
+                **({} if project is None else {"worker_process_setup_hook": shipped.HOOK}),
+            }
+            self._init(stack, address=self._address, runtime_env=travels)
 
     def _init(self, stack: contextlib.ExitStack, **options: Any) -> None:
         import ray

@@ -156,7 +156,7 @@ class WorkScheduler(FIFOScheduler):
         work = self._table.work
         if isinstance(event, Broken):
             failure = event.failure
-            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+            raise start_error(failure.text, failure.traceback)
         running.actor = actor_of(trial)
         if isinstance(event, Started):
             running.began, running.place = time.monotonic(), (event.ip, event.pid)
@@ -197,7 +197,7 @@ class WorkStopper(tune.Stopper):
         # are made for that, but with one Tune imports every installed tracker, which takes seconds.
         table = self._table
         with table.guard():
-            table.work.flush()
+            table.work.flush(now=False)
             for running in table.running.values():
                 self._limit(running)
             if table.running and all(one.began is None for one in table.running.values()):

@@ -9,6 +9,7 @@ import os
 import pickle
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import psutil
@@ -18,7 +19,7 @@ from ray import tune
 from objectives.base import Objective
 from studies.core.trials import UNFIT, Failure, Limits
 from studies.engines._local import limits as _limits
-from studies.engines._local.execution import execute, failure_of
+from studies.engines._local.execution import Unwound, execute, failure_of
 from studies.engines.ray.calls import extend_path
 from studies.engines.ray.events import (
     EVENT,
@@ -89,7 +90,8 @@ class Worker(tune.Trainable):
     def cleanup(self) -> None:
         """Unwind a task whose result is not needed any more."""
         if self._running is not None:
-            self._running.throw()
+            with suppress(Unwound):
+                self._running.throw(Unwound)
         self._running, self._ending = None, False
 
     def _run(self, _: bool) -> Finished:

@@ -5,8 +5,10 @@ from studies.analysis import figure_data
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values
 from studies.core.trials import TrialRecord, TrialState
-from studies.report.blocks import Figure, Figures, Material, Section, Text
+from studies.report.blocks import Block, Figure, Figures, Heading, Material, Section, Text
 from studies.report.front_table import words_of
+from studies.report.sections import mean_curves
+from studies.report.sections.mean_curves import step_name
 from studies.report.svg import Chart, tip
 
 CURVES = 40
@@ -25,8 +27,11 @@ def section(page: Material) -> Section:
         "Blue: trials that ran their full budget; orange and dashed, ending in a cross: pruned"
         " ones; bold: the best."
     )
-    figures = Figures(tuple(drawn), small=True)
-    return Section("curves", title, (Text(said), figures))
+    blocks: list[Block] = [Figures(tuple(mean_curves.figures(page)))]
+    if page.result.plan.spec.compares:
+        blocks.append(Heading("Each choice"))
+    blocks += [Text(said), Figures(tuple(drawn), small=True, below=True)]
+    return Section("curves", title, tuple(blocks))
 
 
 def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
@@ -44,9 +49,10 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
             Scale(0, last, whole=True),
             values.scale,
             f"{words_of(result).curves} of {choice}",
-            x_label="report",
+            x_label=step_name(result),
+            y_label=values.label,
             width=250,
-            height=180,
+            height=196,
             left=40,
             y_ticks=4,
         )

@@ -34,6 +34,9 @@ def section(page: Material) -> Section | None:
         shown = Mistakes(
             text=f"Cannot be shown: the models here belong to another study ({other})."
         )
+    elif page.quick:  # torch and the data take seconds to load
+        command = page.result.plan.commands.look("report")
+        shown = Mistakes(text=f"Their images are added by {command}")
     elif page.result.confirmed:
         shown = mistakes(page.result)
     counts: tuple[Block, ...] = (ConfusionTable(matrix),) if matrix else ()

@@ -2,8 +2,9 @@
 
 from mnist_core.console.plain_text import counted
 from studies.analysis import figure_data
+from studies.analysis.importance import importance
 from studies.analysis.result import StudyResult
-from studies.analysis.scales import Scale, Values, short_names
+from studies.analysis.scales import Scale, Values, room_for, short_names
 from studies.core.trials import TrialRecord
 from studies.report.blocks import (
     Block,
@@ -19,6 +20,10 @@ from studies.report.blocks import (
 from studies.report.overview import describe_parameter
 from studies.report.svg import Chart, draw_trials, tip
 
+_PLANES = (
+    "Each dot is a trial that ran its full budget, over two of the settings that matter most. The"
+    " larger a dot and the stronger its colour, the better: each size is a fifth of the trials."
+)
 LINES, BEST = 160, 40
 """Lines that are drawn at most, and those of the best tenth: more are a solid mass."""
 _GAP, _TOP, _BOTTOM, _NONE = 118, 40, 260, 284
@@ -31,6 +36,9 @@ def section(page: Material) -> Section:
     lines = parallel(page.result, page.search, page.values)
     if lines is not None:
         blocks.append(lines)
+    if pairs := two_at_once(page):
+        shown = Figures(tuple(pairs), small=True, below=True)
+        blocks += [Heading("Two at once"), Text(_PLANES), shown]
     if drawn := slices(page.result, page.search, page.values):
         said = (
             "Value of each trial that ran its full budget over one parameter; a ring marks the"
@@ -42,6 +50,37 @@ def section(page: Material) -> Section:
     return Section("parameters", "Parameters", tuple(blocks))
 
 
+def two_at_once(page: Material) -> list[Figure]:
+    """Draw the most important settings in pairs, coloured by the value."""
+    spec = page.result.plan.spec
+    found = importance(spec, page.search, draws=1)
+    ranked = [share.name for share in found.shares if share.name != spec.scientific]
+    figures = []
+    for plane in figure_data.planes(spec.space, page.search, ranked, page.values.sign, most=3):
+        (x, y), (across, up) = plane.names, plane.scales
+        chart = Chart(
+            across,
+            up,
+            f"{y} over {x}, coloured by the value",
+            x_label=_axis_name(x, across),
+            y_label=_axis_name(y, up),
+            width=250,
+            height=226,
+            left=min(84, room_for(up.names)) if up.names else 44,
+            y_ticks=4,
+        )
+        for fifth, trials in enumerate(plane.classes):
+            titles = [tip(record, page.values) for record, _ in trials]
+            chart.marks([at for _, at in trials], f"dot fifth{fifth}", titles)
+        n = sum(map(len, plane.classes))
+        figures.append(Figure(f"{y} over {x}", chart.render(), counted(n, "trial")))
+    return figures
+
+
+def _axis_name(name: str, scale: Scale) -> str:
+    return f"{name}, logarithmic" if scale.log else name
+
+
 def slices(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
     """Draw the value over each nuisance parameter."""
     spec, figures = result.plan.spec, []
@@ -50,8 +89,10 @@ def slices(result: StudyResult, search: list[TrialRecord], values: Values) -> li
             one.scale,
             values.scale,
             f"Value over {one.name}",
+            x_label=_axis_name(one.name, one.scale),
+            y_label=values.label,
             width=250,
-            height=170,
+            height=202,
             left=40,
             y_ticks=4,
         )

@@ -87,7 +87,8 @@ def _descent(result: StudyResult, found: list[TrialRecord], best: TrialRecord | 
         names_scale(names),
         "Copies: a line for each member, from one to the other where it was copied",
         x_label="epoch",
-        height=60 + 22 * len(found),
+        y_label="member",
+        height=76 + 22 * len(found),
         left=room_for(names),
     )
     for record in found:
@@ -154,8 +155,9 @@ def _schedules(
             scale_of([parameter.low, parameter.high], log=parameter.log),
             f"{name} of each member over the epochs",
             x_label="epoch",
+            y_label=name,
             width=250,
-            height=180,
+            height=196,
             left=48,
             y_ticks=4,
         )

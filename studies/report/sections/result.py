@@ -3,9 +3,8 @@
 from mnist_core.console.plain_text import counted
 from studies.analysis import figure_data, scales
 from studies.analysis.result import StudyResult
-from studies.analysis.scales import Values, names_scale, room_for, scale_of
+from studies.analysis.scales import names_scale, room_for, scale_of
 from studies.core.formatting import bare_text, is_share, metric_text, params_text, possible, unit
-from studies.core.trials import TrialRecord
 from studies.report.blocks import (
     Block,
     Figure,
@@ -18,16 +17,14 @@ from studies.report.blocks import (
     Table,
     Text,
 )
-from studies.report.front_table import judged_on, words_of
-from studies.report.sections import trend
-from studies.report.svg import Chart, tip
+from studies.report.front_table import has_no_test, judged_on, words_of
+from studies.report.sections import front, trend
+from studies.report.svg import Chart
 from studies.report.table import cells, headings, metric_title
 from studies.report.table_notes import notes
 from studies.report.trend_text import trend_lines
 from studies.report.verdict_text import choice_lines, configuration_lines
 
-_LOG_FROM = 10
-"""An objective whose values differ by more than this factor has a logarithmic axis."""
 _SIGNS = {"best": "★ ", "tie": "≈ ", "too noisy": "? ", "collapsed": "✕ "}
 """Before a name, as in the table: colours alone do not tell them apart."""
 _MARKS = {
@@ -48,8 +45,9 @@ def section(page: Material) -> Section:
     result = page.result
     test = Group((Heading("Test"), Text(test_text(result))))
     confirmed, of_seeds = forest(result), seeds(result)
-    drawn: list[Block] = list(fronts(result, page.search, page.values))
-    drawn += [confirmed, *two_verdicts(result)] if confirmed else []
+    drawn: list[Block] = list(front.figures(result, page.search, page.values))
+    drawn += [confirmed] if confirmed else []
+    drawn += two_verdicts(result) if confirmed else []
     if (over_numbers := trend.figure(result)) is not None:
         drawn.append(over_numbers)
     if of_seeds:
@@ -98,7 +96,7 @@ def test_text(result: StudyResult) -> str:
     """Say when the test set was read, of how many models, and what came out."""
     times = result.test.times
     if not times:
-        if result.test.absent and result.plan.spec.own is not None:
+        if has_no_test(result):
             return "The objective has no test."
         return "There is no test set." if result.test.absent else "The test set has not been read."
     models = len(result.test.values)
@@ -128,7 +126,8 @@ def two_verdicts(result: StudyResult) -> list[Group]:
         (f"Which {result.plan.spec.scientific} is best, tuned like this", choice_lines(result)),
         (f"How the value changes over {result.plan.spec.scientific}", trend_lines(result)),
     )
-    return [Group((Heading(head), Text(lines[0]))) for head, lines in said if lines]
+    blocks = [one for head, lines in said if lines for one in (Heading(head), Text(lines[0]))]
+    return [Group(tuple(blocks))] if blocks else []
 
 
 def forest(result: StudyResult) -> Figure | None:
@@ -151,7 +150,8 @@ def forest(result: StudyResult) -> Figure | None:
         names_scale(names),
         "Confirmed value of each configuration with its interval",
         x_label=scales.axis_label(metric),
-        height=56 + 26 * len(rows),
+        y_label="configuration",
+        height=72 + 26 * len(rows),
         left=room_for(names),
     )
     for place, (row, interval) in enumerate(rows):
@@ -172,37 +172,3 @@ def forest(result: StudyResult) -> Figure | None:
     tested = f"; squares: mean of {called.models} {called.tested}."
     said += tested if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said, in_overview=True)
-
-
-def fronts(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
-    """Draw the metric over each further objective; a line joins the Pareto front."""
-    figures = []
-    for front in figure_data.fronts(result.plan.goals, search, result.front):
-        known = [*front.infeasible, *front.beaten, *front.best]
-        # Parameters differ by factors of a hundred, seconds rarely do.
-        costs = [record.values[front.index] for record in known]
-        chart = Chart(
-            scale_of(costs, log=min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM),
-            values.scale,
-            f"{values.metric} and {front.name} of each trial; the Pareto front",
-            x_label=front.name,
-            y_label=values.label,
-        )
-
-        def at(record: TrialRecord, index: int = front.index) -> tuple[float, float]:
-            return record.values[index], values.of(record.values[0])
-
-        for kind, of in (
-            ("cross pruned", front.infeasible),
-            ("dot complete", front.beaten),
-            ("dot big best", front.best),
-        ):
-            chart.marks([at(r) for r in of], kind, [tip(r, values) for r in of])
-        chart.line(sorted(at(r) for r in front.best), "best")
-        said = "Green: trials that no other one beats in all objectives."
-        if front.infeasible:
-            said += " Crosses: over a limit of the study."
-        if any(values.off(record.values[0]) for record in known):
-            said += " Triangles: off the chart."
-        figures.append(Figure(f"{values.metric} and {front.name}", chart.render(), said))
-    return figures

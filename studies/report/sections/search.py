@@ -1,26 +1,36 @@
-"""Search: all trials in their order, what matters, the best trials."""
+"""Search: all trials in their order, their spread, what matters, the table of the trials."""
+
+from collections.abc import Mapping
 
 from mnist_core.console.plain_text import counted
 from studies.analysis import figure_data
-from studies.analysis.importance import Importance, importance
+from studies.analysis.importance import DRAWS, Importance, importance
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values, names_scale, room_for
+from studies.analysis.tendency import Tendency, tendency
 from studies.core.formatting import bare_text, params_text, unit
 from studies.core.trials import TrialRecord, TrialState
+from studies.report.bars import Bar, draw_bars
 from studies.report.blocks import Details, Figure, Figures, Material, Section, Table
 from studies.report.svg import Chart, draw_trials
 
-TOP = 20
-"""The table lists at most this number of the best trials."""
+LISTED = 250
+"""The table lists at most this number of trials."""
 _SHARES = 15
+_QUICK_DRAWS = 10
+"""Draws of the importance on a page that a run writes: all of them take seconds."""
 
 
 def section(page: Material) -> Section:
     """Return the section."""
-    shares = importances(importance(page.result.plan.spec, page.search))
-    drawn = (history(page.search, page.values), *([shares] if shares else []))
-    best = Details("The best trials", (best_trials(page.result, page.search),))
-    return Section("search", "Search", (Figures(drawn), best))
+    spec = page.result.plan.spec
+    draws = _QUICK_DRAWS if page.quick else DRAWS
+    found = importance(spec, page.search, draws=draws)
+    shares = importances(found, {s.name: tendency(spec, page.search, s.name) for s in found.shares})
+    drawn = [history(page.search, page.values)]
+    drawn += [one for one in (boxes(page.result, page.search, page.values), shares) if one]
+    table = trials(page.result, page.search)
+    return Section("search", "Search", (Figures(tuple(drawn)), Details("The trials", (table,))))
 
 
 def history(search: list[TrialRecord], values: Values) -> Figure:
@@ -57,50 +67,99 @@ def history(search: list[TrialRecord], values: Values) -> Figure:
     return Figure("Optimization history", chart.render(), f"{said}.")
 
 
-def importances(found: Importance) -> Figure | None:
-    """Draw how much each parameter matters, with its interval; None: too few trials."""
+def boxes(result: StudyResult, search: list[TrialRecord], values: Values) -> Figure | None:
+    """Draw how the values of each choice spread; None: no choices are compared."""
+    found = figure_data.boxes(result.plan.spec, search)
+    if not found:
+        return None
+    names = [box.choice for box in found]
+    chart = Chart(
+        values.scale,
+        names_scale(names),
+        f"Values of each choice of {result.plan.spec.scientific}: median, middle half, all trials",
+        x_label=values.label,
+        y_label=result.plan.spec.scientific,
+        height=72 + 26 * len(found),
+        left=room_for(names),
+    )
+    for place, box in enumerate(found):
+        at = float(place)
+        low, high = values.of(box.values[0]), values.of(box.values[-1])
+        title = (
+            f"{box.choice}: median {values.text(box.median)} of {counted(len(box.values), 'trial')}"
+        )
+        chart.whisker(at, low, high)
+        draw_bars(chart, [Bar(at, values.of(box.low), values.of(box.high), title)], "box")
+        chart.marks([(values.of(box.median), at)], "upright best", [title])
+    said = (
+        "Box: the middle half of the trials that ran their full budget; bar in it: their median;"
+        " line: from the worst to the best."
+    )
+    if any(values.off(value) for box in found for value in box.values):
+        said += " Lines and boxes end where the chart does."
+    return Figure(f"Value by {result.plan.spec.scientific}", chart.render(), said)
+
+
+def importances(found: Importance, tendencies: Mapping[str, Tendency]) -> Figure | None:
+    """Draw how much each parameter matters, and its sign; None: too few trials."""
     if not found.shares:
         return None
     shares = found.shares[:_SHARES]
+    names = [f"{share.name} {tendencies[share.name].mark}" for share in shares]
     chart = Chart(
         Scale(0, 100),
-        names_scale(share.name for share in shares),
+        names_scale(names),
         "Importance of the parameters, with 95 % intervals",
         x_label="fraction of all importance, %",
-        height=56 + 24 * len(shares),
-        left=room_for(share.name for share in shares),
+        y_label="parameter, and what is better",
+        height=72 + 24 * len(shares),
+        left=room_for(names),
     )
     for place, share in enumerate(shares):
         said = f"{share.name}: {share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
-        chart.bar(place, 0, 100 * share.value, "complete", title=said)
+        said += f"; {tendencies[share.name].said}"
+        draw_bars(chart, [Bar(place, 0, 100 * share.value, said)], "complete")
         chart.whisker(place, 100 * share.low, 100 * share.high)
     said = (
         "How much each parameter decides whether a trial is among the best tenth (PED-ANOVA on"
         f" {found.trials} trials): median and 95 % interval of {found.draws} draws with"
         " replacement."
-        " A long line means that the trials are too few to tell."
+        " A long line means that the trials are too few to tell. ↑: larger values are better, ↓:"
+        " smaller ones (rank correlation within each choice), ·: neither is shown; a word: the"
+        " choice with the best median."
     )
     if len(found.shares) > len(shares):
         said += f" {len(found.shares) - len(shares)} more have a smaller median."
     return Figure("Importance", chart.render(), said)
 
 
-def best_trials(result: StudyResult, search: list[TrialRecord]) -> Table:
-    """Return the best trials of the search."""
+def trials(result: StudyResult, search: list[TrialRecord]) -> Table:
+    """Return the trials, the best of full budget first, then pruned and failed ones."""
     metric, sign = result.plan.spec.metric, result.plan.goals.sign
     complete = figure_data.complete(search)
-    best = figure_data.best_first(complete, sign)[:TOP]
+    numbers = {record.number for record in complete}
+    rest = [record for record in search if record.number not in numbers]
+    ordered = [*figure_data.best_first(complete, sign), *figure_data.best_first(rest, sign)]
+    shown = ordered[:LISTED]
+    caption = f"{counted(len(search), 'trial')} of the search, best first"
+    if len(shown) < len(search):
+        every = result.plan.commands.look("tables", "--to", "tables")
+        caption = f"The first {len(shown)} of {caption}; all: {every}"
+    head = ("trial", "state", f"{metric} {unit(metric)}".strip(), "reports", "s", "started")
     return Table(
-        caption=f"The best {len(best)} of {counted(len(complete), 'trial')} of full budget",
-        head=("trial", f"{metric} {unit(metric)}".strip(), "s", "configuration"),
+        caption=caption,
+        head=(*head, "configuration"),
         rows=tuple(
             (
                 str(record.number),
+                record.ending.word,
                 bare_text(metric, record.value),
+                str(max(record.curve, default=0)),
                 f"{record.seconds:.1f}" if record.seconds is not None else "-",
+                f"{record.started:%Y-%m-%d %H:%M:%S}" if record.started else "-",
                 params_text(record.params),
             )
-            for record in best
+            for record in shown
         ),
         style="trials",
     )

@@ -11,19 +11,25 @@ from studies.analysis.stored_study import Stored
 from studies.core.formatting import duration
 from studies.core.trials import TrialRecord, TrialState
 from studies.core.words import words
+from studies.report.bars import Bar, draw_bars
 from studies.report.blocks import Facts, Figure, Figures, Material, Section
 from studies.report.front_table import words_of
 from studies.report.svg import Chart
 
 Fact = tuple[str, str]
 _BARS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "CONFIRM": "confirm"}
+_SAID = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "CONFIRM": "confirm"}
+_ROWS = 40
+"""Workers that are drawn at most."""
+_UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
+"""The largest of which there are two is the unit of the axis."""
 
 
 def section(page: Material) -> Section:
     """Return the section."""
-    drawn = cost(page.result, page.search)
-    figures = Figures((drawn,) if drawn else ())
-    return Section("time", "Time and cost", (Facts(tuple(facts(page.found))), figures))
+    drawn = (cost(page.result, page.search), workers(page.search, page.found.confirm))
+    figures = tuple(Figures((one,)) for one in drawn if one)
+    return Section("time", "Time and cost", (Facts(tuple(facts(page.found))), *figures))
 
 
 def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
@@ -38,8 +44,9 @@ def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
         Scale(0, most * 1.02),
         names_scale(spent),
         f"Seconds {said.spent}{by_choice}",
-        x_label=f"seconds {said.spent}",
-        height=56 + 24 * len(spent),
+        x_label=f"time {said.spent}, s",
+        y_label=result.plan.spec.scientific or "trials",
+        height=72 + 24 * len(spent),
         left=room_for(spent),
     )
     for place, (choice, by) in enumerate(spent.items()):
@@ -47,14 +54,55 @@ def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
         for state, kind in _BARS.items():
             if seconds := by[state]:
                 title = f"{choice}, {state.lower()}: {seconds:.0f} s"
-                chart.bar(place, begin, begin + seconds, kind, title=title)
+                draw_bars(chart, [Bar(place, begin, begin + seconds, title)], kind)
                 begin += seconds
     return Figure(
         f"Time{by_choice or f' {said.spent}'}",
         chart.render(),
-        f"Seconds {said.spent}, left to right: full budget (blue), pruned (orange), failed (grey),"
-        f" confirm {said.trial}s (green).",
+        f"Seconds {said.spent}, left to right: full budget (blue), pruned (orange, slanted"
+        f" lines), failed (grey, empty), confirm {said.trial}s (green, upright lines).",
     )
+
+
+def workers(search: list[TrialRecord], confirm: list[TrialRecord]) -> Figure | None:
+    """Draw when each trial ran, a row for each worker; None: no times are known."""
+    found = figure_data.timeline(search, confirm)
+    if found is None or not found.seconds:
+        return None
+    times, unit = next((of for of in _UNITS if found.seconds >= 2 * of[0]), _UNITS[-1])
+    rows = min(found.lanes, _ROWS)
+    names = [str(lane + 1) for lane in range(rows)]
+    chart = Chart(
+        Scale(0, found.seconds / times),
+        names_scale(names),
+        "When each trial ran, by worker",
+        x_label=f"time since the first start, {unit}",
+        y_label="worker",
+        width=940,
+        height=72 + 22 * rows,
+        left=40,
+        wide=True,
+    )
+    for kind in figure_data.SPENT:
+        spans = [one for one in found.spans if one.kind == kind and one.lane < rows]
+        bars = [
+            Bar(
+                span.lane,
+                span.begin / times,
+                span.end / times,
+                f"trial {span.number}, {_SAID[kind]}: {span.end - span.begin:.1f} s",
+            )
+            for span in spans
+        ]
+        draw_bars(chart, bars, _BARS[kind])
+    said = (
+        "Each bar is a trial's last attempt: full budget (blue), pruned (orange, slanted lines),"
+        " failed (grey, empty), confirm (green, upright lines). A row is a worker, as far as what"
+        " ran at once tells them apart."
+    )
+    if found.lanes > rows:
+        said += f" {rows} of {found.lanes} rows are drawn."
+    return Figure("Timeline", chart.render(), said)
 
 
 def facts(found: Stored) -> list[Fact]:

@@ -1,17 +1,31 @@
 """Which of the settings' data sets are the user's own images, and where they lie."""
 
+import contextlib
 from pathlib import Path
 
+from mnist_core import plugins
 from mnist_core.config import DataConfig
 from mnist_core.data import registry, storage
-from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS, ArchiveSet
 from mnist_core.data.idx import one_line
-from mnist_core.errors import DataError, unknown_name
+from mnist_core.errors import ConfigError, DataError
+
+_SHIPPED = (*registry.DATA_SETS, *ARCHIVE_SETS)
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, the user's own as well."""
+    return plugins.names("datasets", _SHIPPED)
+
+
+def is_shipped(config: DataConfig) -> bool:
+    """Return whether ``data.name`` is of a data set of this package, and not of the user's own."""
+    return config.name in _SHIPPED
 
 
 def own_path(config: DataConfig) -> Path | None:
     """Return the path of own images; None: ``data.name`` is the name of a known data set."""
-    known = config.name in registry.DATA_SETS or config.name in ARCHIVE_SETS
+    known = is_shipped(config) or registry.is_known(config.name)
     return None if known else Path(config.name).expanduser()
 
 
@@ -20,17 +34,24 @@ def known_size(config: DataConfig) -> int:
 
     It is not needed where the data set has images of its own to confirm by.
     """
-    if own_path(config) is not None:
+    # Not even that of a data set of the user's own: its study is looked at without its file.
+    if not is_shipped(config):
         return 0
     archives = archive_set(config)
     if archives is not None:
         return archives.train_size
-    known = registry.by_name(config.name)
+    known = registry.DATA_SETS[config.name]
     return 0 if known.confirm else known.train_size
 
 
 def archive_set(config: DataConfig) -> ArchiveSet | None:
-    """Return the data set that comes as archives, and that ``config`` names; None: another kind."""
+    """Return the data set that comes as archives, and that ``config`` names; None: another kind.
+
+    Raises:
+        ConfigError: if the user's own has the same name.
+    """
+    if config.name in ARCHIVE_SETS:
+        plugins.find("datasets", config.name, ARCHIVE_SETS)
     return ARCHIVE_SETS.get(config.name)
 
 
@@ -56,17 +77,21 @@ def check_path(path: Path, name: str) -> None:
         looks_like_path = "/" in name or name.startswith((".", "~"))
         said = f"{one_line(path)}: is not there; data.name is the path of your images"
         if not looks_like_path:
-            known = [*registry.DATA_SETS, *ARCHIVE_SETS]
-            said = f"data.name: {unknown_name('data set', name, known)}; nor is it a path"
+            said = f"data.name: {plugins.unknown('datasets', name, _SHIPPED)}; nor is it a path"
         raise DataError(said)
 
 
 def placed(config: DataConfig) -> DataConfig:
     """Return ``config`` with an absolute path of own images: processes change their folder.
 
-    What is not a path stays as written, so that the error can name the nearest data set.
+    What is not a path stays as written, so that the error can name the nearest data set. The path
+    of a data set's file becomes its name.
     """
     path = own_path(config)
+    if plugins.is_file(config.name):
+        with contextlib.suppress(ConfigError):  # raised again where the images are read
+            name = plugins.plain_name("datasets", config.name, _SHIPPED)
+            return config.model_copy(update={"name": name})
     if path is None or not is_there(path):
         return config
     return config.model_copy(update={"name": str(path.absolute())})

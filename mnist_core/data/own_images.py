@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from mnist_core.config import DataConfig
-from mnist_core.data import archives, decoded, sources, splits, suitability
-from mnist_core.data.archives import ARCHIVE_SETS
-from mnist_core.data.decoded import Decoded
+from mnist_core.data import cifar_svhn_emnist, decoded_cache, name_or_path, splits, suitability
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS
+from mnist_core.data.decoded_cache import Decoded
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers.parts import (
     TEST,
@@ -42,24 +42,25 @@ class OwnSource:
     seed: int
     confirm: str
     test_set: bool
+    progress: Progress | None = field(default=None, compare=False)  # told what is decoded
 
     @classmethod
-    def of(cls, config: DataConfig) -> Self | None:
+    def of(cls, config: DataConfig, progress: Progress | None = None) -> Self | None:
         """Return the source that ``config`` names; None: it names a known data set.
 
         Raises:
             DataError: if the path does not exist.
         """
-        path, name = sources.own_path(config), ""
+        path, name = name_or_path.own_path(config), ""
         if path is not None:
-            sources.check_path(path, config.name)
-        elif sources.archive_set(config) is not None:
-            path, name = sources.folder_of_archives(config), config.name
+            name_or_path.check_path(path, config.name)
+        elif name_or_path.archive_set(config) is not None:
+            path, name = name_or_path.folder_of_archives(config), config.name
         else:
             return None
         wanted = Wanted(config.size, config.channels)
         seed, confirm = config.split_seed, config.confirm
-        return cls(path.absolute(), name, wanted, seed, confirm, config.test_set)
+        return cls(path.absolute(), name, wanted, seed, confirm, config.test_set, progress)
 
     @property
     def title(self) -> str:
@@ -94,7 +95,7 @@ class OwnImages:
         return _take(parts[VALIDATION if VALIDATION in parts else TRAIN], chosen)
 
 
-def read(source: OwnSource, progress: Progress | None = None) -> OwnImages:
+def read(source: OwnSource) -> OwnImages:
     """Decode the images, or find them in the cache, and split them.
 
     Without test images of their own, a sixth of the others is kept apart as such, unless
@@ -105,14 +106,17 @@ def read(source: OwnSource, progress: Progress | None = None) -> OwnImages:
     """
     known = ARCHIVE_SETS.get(source.name)
     if known is not None:
-        archives.ensure(known, source.path)
+        cifar_svhn_emnist.download_archives(known, source.path)
     reads = None if known is None else known.decode
-    found = decoded.decoded(source.path, source.wanted, source.name, reads, progress)
+    found = decoded_cache.decoded(source.path, source.wanted, source.name, reads, source.progress)
     test, problem = None, "" if source.test_set else suitability.NO_TEST_SET
     labels = found.parts[TRAIN].labels
     learned: IntArray = np.arange(len(labels))
     if source.test_set and TEST not in found.parts:
-        learned, test = splits.without_test(labels, source.seed)
+        try:
+            learned, test = splits.without_test(labels, source.seed)
+        except DataError as error:
+            raise DataError(f"{one_line(source.path)}: {error}") from None
     indices = _split(found, source, learned, labels)
     names = hashlib.sha256(json.dumps(found.class_names).encode()).hexdigest()
     sha256 = {**found.sha256, "class names": names}
@@ -178,10 +182,10 @@ def _moments(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of each channel of the training images, on the scale 0 to 1."""
     name = f"moments-{split[:16]}"
-    kept = decoded.remembered(found, name)
+    kept = decoded_cache.remembered(found, name)
     if kept is None or not {"mean", "std"} <= kept.keys():
         kept = measured(found.parts[TRAIN].images, train)
-        decoded.remember(found, name, kept)
+        decoded_cache.remember(found, name, kept)
     return tuple(kept["mean"]), tuple(kept["std"])
 
 

@@ -60,7 +60,9 @@ class ArchiveSet:
         return self.read(folder, wanted, progress)
 
 
-def ensure(known: ArchiveSet, folder: Path, progress: download.Progress | None = None) -> None:
+def download_archives(
+    known: ArchiveSet, folder: Path, progress: download.Progress | None = None
+) -> None:
     """Download the archives that ``folder`` lacks, and check what came.
 
     Raises:
@@ -77,7 +79,7 @@ def ensure(known: ArchiveSet, folder: Path, progress: download.Progress | None =
                 download.fetch(
                     [archive.url],
                     target,
-                    lambda path, archive=archive: check(archive, path),  # type: ignore[misc]
+                    lambda path, archive=archive: check_archive(archive, path),  # type: ignore[misc]
                     most=_MOST,
                     progress=progress,
                 )
@@ -91,7 +93,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def check(archive: Archive, path: Path) -> None:
+def check_archive(archive: Archive, path: Path) -> None:
     """Raise ``DataError`` unless ``path`` holds the published archive."""
     algorithm, _, wanted = archive.digest.partition(":")
     digest = hashlib.new(algorithm, usedforsecurity=False)

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.shell_words import command
-from mnist_core.data import archives, own, readers
-from mnist_core.data.archives import ARCHIVE_SETS
+from mnist_core.data import cifar_svhn_emnist, own_images, readers
+from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS
 from mnist_core.data.idx import UInt8Array
-from mnist_core.data.own import OwnSource
-from mnist_core.data.picture import picture
+from mnist_core.data.own_images import OwnSource
 from mnist_core.data.readers.parts import TEST, TRAIN, VALIDATION, Labelled
+from mnist_core.data.text_pictures import picture
 from mnist_core.errors import DataError
 
 Counts = npt.NDArray[np.integer]
@@ -28,10 +28,12 @@ def show(console: Console, source: OwnSource) -> None:
         DataError: if they cannot be read; archives that are missing are not downloaded.
     """
     check_archives(source)
-    found = own.read(source)
+    found = own_images.read(source)
     n_classes = found.found.n_classes
     typer.echo(f"{source.title}: {_kind(source)}")
     typer.echo(f"{found.about} pixels, {counted(n_classes, 'class', 'classes')}, in {source.path}")
+    for note in found.found.notes:
+        typer.echo(f"note: {note}")
     for part, digest in found.sha256.items():
         typer.echo(f"sha256 {digest}  {part}")
     typer.echo(f"fingerprint {found.fingerprint} (images and split)")
@@ -57,7 +59,7 @@ def verify(source: OwnSource) -> bool:
         known = ARCHIVE_SETS.get(source.name)
         if known is not None:
             for archive in known.archives:
-                archives.check(archive, source.path / archive.name)
+                cifar_svhn_emnist.check_archive(archive, source.path / archive.name)
         read = readers.reader_of(source.path) if known is None else known.decode
         parts = read(source.path, source.wanted, None)
     except DataError as error:
@@ -65,6 +67,8 @@ def verify(source: OwnSource) -> bool:
         return False
     for part, of in parts.of.items():
         typer.echo(f"ok   {source.title}  {part}  {_described(of)}  {_kind(source)}  {source.path}")
+    for note in parts.notes:
+        typer.echo(f"note {source.title}  {note}")
     return True
 
 
