@@ -82,6 +82,9 @@ def load(path: Path) -> Checkpoint:
                 model.double()  # which loading would round to the model's type
             model.load_state_dict(weights)
             _check_weights(path, config, weights)
+        except plugins.UnknownPlugin:
+            missing = plugins.missing("models", config.model.name, near=path)
+            raise CheckpointError(f"{path}: {missing}") from None
         except RuntimeError as error:
             raise CheckpointError(
                 f"{path}: the weights are not those of model {config.model.name!r}: "
@@ -112,9 +115,6 @@ def _problems_of(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
-    except plugins.UnknownPlugin:
-        missing = plugins.missing("models", config.model.name, near=path)
-        raise CheckpointError(f"{path}: {missing}") from None
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
 
