@@ -1,27 +1,27 @@
 """Colour images: ``flex_cnn`` here against the same network in a ``DataLoader`` loop, interleaved.
 
-    python benchmarks/colour.py --images 5000 --side 32 --rounds 3
-    python benchmarks/colour.py --images 60000 --side 28 --rounds 0                # 60,000 PNG
-    python benchmarks/colour.py --images 50000 --side 32 --rounds 0 --format npz
+    python benchmarks/colour.py                          # 32 x 32 and 64 x 64, three rounds each
+    python benchmarks/colour.py --record
+    python benchmarks/colour.py --sides 32 --rounds 1    # a first look
 
-It writes that many pictures in five folders (or one ``.npz``), and prints the seconds of a first
-and of a second start (decoding, or the cache) in processes of their own, until the first batch is
-computed, imports apart, with the most memory that they took. Then it trains one epoch of each kind
-per round, and prints the images a second of the training alone (peer: the loop that people write
-over torchvision's ``ImageFolder``, ``ToTensor`` and ``Normalize``) and the ratio.
+It writes noise in colour in five folders, and trains one epoch of each kind per round. What is
+compared are the images a second of the training alone. The loop is the one that people write over
+torchvision's ``ImageFolder``, ``ToTensor`` and ``Normalize``, in fp32 as they do, and without
+workers: with one thread each, workers would take processors that we do not take.
+``python benchmarks/own_images.py`` measures the starts.
+
+About six minutes on a quiet core.
 """
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+import measure
 import torch
-from PIL import Image
+from own_images import write_png
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
@@ -31,37 +31,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import Data, load
 from mnist_core.train import train
 
-ROOT = Path(__file__).resolve().parent.parent
-
-_START = """
-import resource, sys, time
-began = time.perf_counter()
-from mnist_core import train, tasks
-from mnist_core.config import TrainConfig
-from mnist_core.data import load
-import mnist_core.trainer.training
-started = time.perf_counter()
-config = train.resolve(TrainConfig().override({"data.name": sys.argv[1], "device": "cpu"}))
-data = load(config.data)
-tasks.take_one_batch(config.override({"model.name": "flex_cnn"}), data)
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(started - began, time.perf_counter() - started, memory)
-"""
-
-
-def write(root: Path, images: int, side: int, kind: str) -> Path:
-    """Write noise in five folders, or as arrays; what is measured does not depend on it."""
-    random = np.random.default_rng(0)
-    if kind == "npz":
-        pixels = random.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
-        np.savez(root / "images.npz", images=pixels, labels=np.arange(images) % 5)
-        return root / "images.npz"
-    for i in range(images):
-        folder = root / f"class{i % 5}"
-        folder.mkdir(exist_ok=True)
-        pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i:06}.png", compress_level=1)
-    return root
+TARGET = 3.0
+"""Times the images a second of the loop."""
 
 
 def ours(data: Data, config: TrainConfig) -> float:
@@ -89,49 +60,55 @@ def peer(root: Path, data: Data, config: TrainConfig) -> float:
     return seen / (time.perf_counter() - started)
 
 
-def start(path: Path, cache: Path) -> str:
-    """Say how long it takes until the first batch is computed, in a new process."""
-    done = subprocess.run(
-        [sys.executable, "-c", _START, str(path)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MNIST_STUDIES_CACHE": str(cache)},
-        cwd=ROOT,
-    )
-    imports, seconds, memory = map(float, done.stdout.split())
-    return f"{seconds:.2f} s (and {imports:.1f} s of imports), {memory:.2f} GiB"
+def compare(images: int, side: int, *, rounds: int, threads: int) -> list[tuple[float, float]]:
+    """Return our images a second and the loop's, round by round."""
+    with tempfile.TemporaryDirectory(prefix="colour-") as folder:
+        os.environ["MNIST_STUDIES_CACHE"] = f"{folder}/cache"
+        path = write_png(Path(folder) / "images", images, side)
+        settings = {"data.name": str(path), "model.name": "flex_cnn", "epochs": 1, "device": "cpu"}
+        config = TrainConfig().override({**settings, "threads": threads})
+        data = load(config.data)
+        found = []
+        for number in range(rounds):
+            measure.say(f"{side} x {side}: round {number + 1} of {rounds}")
+            found.append((ours(data, config), peer(path, data, config)))
+        return found
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--sides", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--format", choices=("png", "npz"), default="png")
+    parser.add_argument("--record", action="store_true", help="append it to RESULTS.md")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    if asked.rounds and asked.format != "png":
-        parser.error("the loop reads pictures: --rounds 0 with --format npz")
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
-        path = write(Path(folder), asked.images, asked.side, asked.format)
-        print(f"first start {start(path, Path(cache))}")
-        print(f"second start {start(path, Path(cache))}")
-        if asked.rounds:
-            os.environ["MNIST_STUDIES_CACHE"] = cache
-            compare(path, rounds=asked.rounds, threads=asked.threads)
-
-
-def compare(path: Path, *, rounds: int, threads: int) -> None:
-    """Print how fast each trains, round by round."""
-    settings = {"data.name": str(path), "model.name": "flex_cnn", "epochs": 1, "device": "cpu"}
-    config = TrainConfig().override({**settings, "threads": threads})
-    data = load(config.data)
-    for _ in range(rounds):
-        one, other = ours(data, config), peer(path, data, config)
-        print(f"ours {one:,.0f} images/s, loop {other:,.0f} images/s, ratio {one / other:.2f}")
+    rows, verdicts = [], []
+    for side in asked.sides:
+        found = compare(asked.images, side, rounds=asked.rounds, threads=asked.threads)
+        mine, theirs = (measure.Spread(values) for values in zip(*found, strict=True))
+        ratios = measure.Spread(tuple(one / other for one, other in found))
+        name = f"3 x {side} x {side}"
+        rows.append(
+            [
+                name,
+                f"{mine.median:,.0f}",
+                f"{theirs.median:,.0f}",
+                f"{ratios.median:.2f}",
+                ratios.range(2),
+            ]
+        )
+        verdicts.append(measure.verdict(f"x loop, {name}", ratios.median, TARGET, unit=""))
+    header = ["", "images/s", "loop", "x loop", "min..max"]
+    table = measure.table(header, rows)
+    text = "\n\n".join([measure.environment(measure.cpu_name()), table, "\n".join(verdicts)])
+    print(text)
+    if asked.record:
+        measure.record("colour images, flex_cnn against a DataLoader loop", text)
 
 
 if __name__ == "__main__":

@@ -42,14 +42,19 @@ EXAMPLES = (
     "studies list",
     "studies show optim_search",
     "studies init my-project",
+    "studies config",
+    "studies doctor",
     "mnist-core data show",
+    "mnist-core data verify mnist-10pct",
     "mnist-core models",
     "mnist-core presets list",
+    "mnist-core presets show drawing_cnn",
     "mnist-core summary net",
     "mnist-core train --model net --epochs 1 --name first",
     "mnist-core train --model net --epochs 1 --name second --set seed=1",
     "mnist-core compare first second",
     "mnist-core evaluate first",
+    "mnist-core predict first",
     "mnist-core export first --out first.pt2",
     "mnist-core tune-lr --model lenet5",
 )
@@ -109,7 +114,8 @@ def run_examples(folder: Path) -> Iterator[tuple[str, str]]:
         if done.returncode != 0:
             failed.append(f"{command} ended with {done.returncode}: {done.stderr}")
             continue
-        yield command, done.stdout.replace(str(folder), "/home/me")
+        said = done.stdout.replace(str(folder), "/home/me").replace(str(ROOT), "/home/me/checkout")
+        yield command, said
     if failed:
         raise RuntimeError("\n".join(failed))
 

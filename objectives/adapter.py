@@ -58,6 +58,18 @@ class Adapter(Protocol):
         """Reports of a trial in what the settings call an epoch."""
 
     @property
+    def epochs(self) -> float:
+        """What the settings call the epochs of a trial; 1: it has none."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same trial gives the same values again on the same machine."""
+
+    @property
+    def images(self) -> Any:
+        """The trainer's settings of the images that trials are judged by; None: it has none."""
+
+    @property
     def reports(self) -> int | None:
         """Number of reports of a trial; None: it is not known, or differs between trials."""
 

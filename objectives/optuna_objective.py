@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 
 from objectives.base import StopTraining, Task, TrainingError
-from objectives.own.held import as_objective
+from objectives.own.in_scripts import as_objective
 from search_spaces.space import Space
 
 

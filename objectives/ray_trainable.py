@@ -24,7 +24,7 @@ from mnist_core.changes import CHANGEABLE
 from mnist_core.errors import UserError
 from objectives.base import CHANGES, Objective, StopTraining, Task
 from objectives.optuna_objective import trial_seed
-from objectives.own.held import as_objective
+from objectives.own.in_scripts import as_objective
 from objectives.training import Training
 from search_spaces.space import Space
 

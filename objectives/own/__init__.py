@@ -24,6 +24,6 @@ the same way, and has any of these hooks:
 
 from objectives.base import StopTraining
 from objectives.own.command import Command
-from objectives.own.own import Own, own
+from objectives.own.description import Own, own
 
 __all__ = ["Command", "Own", "StopTraining", "own"]

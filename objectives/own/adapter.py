@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from mnist_core.errors import ConfigError
 from objectives.adapter import Call, Params
 from objectives.own import worker
-from objectives.own.own import Own
+from objectives.own.description import Own
 from search_spaces.space import Space, SpaceError
 
 
@@ -57,6 +57,10 @@ class OwnAdapter:
     judged: ClassVar[str] = "trial"
     preload: ClassVar[Sequence[str]] = ()
     reports_per_epoch: ClassVar[int] = 1
+    epochs: ClassVar[float] = 1.0
+    # as far as its seed decides what it does
+    repeatable: ClassVar[bool] = True
+    images: ClassVar[None] = None
 
     @property
     def label(self) -> str:

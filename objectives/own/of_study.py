@@ -6,7 +6,7 @@ from mnist_core import plugins
 from mnist_core.errors import ConfigError
 from mnist_core.plugins import syntax
 from objectives.own.command import Command
-from objectives.own.own import Own, own
+from objectives.own.description import Own, own
 from search_spaces.space import Space
 
 TRAINER = "classification"

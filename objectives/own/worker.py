@@ -11,9 +11,9 @@ from typing import Any
 
 from mnist_core.errors import ConfigError, UserError, is_ctrl_c, said
 from mnist_core.version import PACKAGE, package_version
-from objectives.own.objective import TASK, hook, prepared
-from objectives.own.own import Own
+from objectives.own.description import Own
 from objectives.own.reference import Reference, load
+from objectives.own.run_trial import TASK, hook, prepared
 
 
 @dataclass(frozen=True, kw_only=True)

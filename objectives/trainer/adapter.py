@@ -71,6 +71,21 @@ class TrainerAdapter:
         return self.base.reports_per_epoch
 
     @property
+    def epochs(self) -> float:
+        """Epochs of a training."""
+        return float(self.base.epochs)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same training gives the same values again on the same machine."""
+        return self.device == "cpu" or self.base.deterministic
+
+    @property
+    def images(self) -> DataConfig:
+        """The settings of the data."""
+        return self.base.data
+
+    @property
     def reports(self) -> int | None:
         """Number of reports of a training; None: it differs between trials."""
         if self._searched & {"epochs", "reports_per_epoch"}:

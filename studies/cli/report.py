@@ -59,6 +59,7 @@ def report_command(
     from studies.analysis import stored_study
     from studies.core.json_text import json_text
     from studies.report import page as html
+    from studies.report.index_page import INDEX, write_index
     from studies.report.page import gather
     from studies.report.result_json import FILE as RESULT
     from studies.report.result_json import result_json
@@ -75,6 +76,8 @@ def report_command(
     write_atomically(text, "\n".join(markdown(result) for result in results if result))
     if out is None and results[0] is not None:  # as a run writes it, beside report.md
         write_atomically(page.with_name(RESULT), json_text(result_json(results[0])) + "\n")
+    if out is None and (place.parent.parent / INDEX).is_file():
+        write_index(place.parent.parent)  # it links a page that was not there before
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB), {text}")
     if open_page:
         typer.launch(page.resolve().as_uri())

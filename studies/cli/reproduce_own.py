@@ -6,7 +6,7 @@ from mnist_core.errors import ConfigError, UserError, is_ctrl_c, said
 from objectives.base import Outcome, Task, TrainingError
 from objectives.own import Command, Own
 from objectives.own.adapter import OwnConfiguration
-from objectives.own.objective import OwnObjective
+from objectives.own.run_trial import OwnObjective
 from objectives.own.worker import describe, prepare
 from studies import catalog
 from studies.analysis.reproduction import Recorded

@@ -89,7 +89,7 @@ def mistakes(
     figure = _figure(6, 6.6)
     figure.suptitle(f"trial {record.number}, surest mistakes on the validation images", fontsize=11)
     try:
-        drawn = images.draw(kept.mistakes, plan.train.data, plan.data_fingerprint)
+        drawn = images.draw(kept.mistakes, plan.adapter.images, plan.data_fingerprint)
     except UserError as error:
         figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True)
         return _png(figure)

@@ -24,7 +24,7 @@ from studies.planning.layers import settings_of, shared_training
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
 from studies.planning.objective_class import check_name, objective_class
-from studies.planning.resources import share_out
+from studies.planning.resources import share_out, share_out_own
 from studies.planning.settings import Settings
 from studies.spec import StudySpec
 from studies.storage.location import StudyLocation
@@ -235,9 +235,11 @@ def resolve(
     trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     threads = settings.engine.threads or int(settings.search.order == "batch")
-    # An objective of the user's own chooses its device itself.
-    device = settings.train.device if spec.own is None else "cpu"
-    share = share_out(settings.engine, device, threads=threads, tasks=trials)
+    if spec.own is None:
+        device = settings.train.device
+        share = share_out(settings.engine, device, threads=threads, tasks=trials)
+    else:
+        share = share_out_own(settings.engine, threads=threads, tasks=trials)
     name = study_names.full(spec.name, quick=quick, fork=fork)
     folder = results_folder(settings.results.folder) / name
     seeds = settings.confirm.seeds

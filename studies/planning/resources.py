@@ -1,6 +1,6 @@
 """How a study shares a machine or cluster: workers, CPU threads, GPUs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
@@ -55,6 +55,17 @@ def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) 
         memory=machine.free_memory(),
     )
     return Share(device=found, workers=workers, threads=each, most_workers=most, gpus=gpus)
+
+
+def share_out_own(engine: EngineSettings, *, threads: int, tasks: int) -> Share:
+    """Return what the trials of the user's own objective get; ConfigError: as ``share_out``.
+
+    Nothing is known of how much of a GPU they use, so the number of workers is that of a CPU. Each
+    worker sees one GPU, which they take in turn, as those of trainings do.
+    """
+    found = share_out(engine, "cpu", threads=threads, tasks=tasks)
+    # Ray itself shows a trial the GPUs that it claims.
+    return found if engine.name == "ray" else replace(found, gpus=machine.gpus("auto"))
 
 
 def claims(engine: EngineSettings, device: str) -> RaySettings:

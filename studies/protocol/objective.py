@@ -5,7 +5,7 @@ from pathlib import Path
 
 from objectives.base import Objective
 from objectives.measured import PARAMETERS, Measured
-from objectives.own.objective import OwnObjective
+from objectives.own.run_trial import OwnObjective
 from objectives.trainer.adapter import TrainerSettings
 from objectives.training import Training
 from studies.core.trials import Limits

@@ -1,5 +1,6 @@
 """A study's page, ``report.html``: a head and sections, laid out by ``templates/``."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["code"] = _code
+    made.globals["number"] = itertools.count(1).__next__
     return made
 
 

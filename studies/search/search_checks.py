@@ -201,7 +201,7 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
             order,
             plan.settings,
             workers=plan.workers,
-            repeatable=plan.adapter.device == "cpu" or plan.train.deterministic,
+            repeatable=plan.adapter.repeatable,
         )
         if order
         else ()

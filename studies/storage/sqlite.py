@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_core.files import check_regular
 from studies.storage.errors import Damaged, NoStudies, StorageError, advised, is_damage, reason
+from studies.storage.patience import Waiting, watch_writes
 from studies.storage.sql import SqlStorage
 from studies.storage.url import shown, sqlite_url
 
@@ -44,6 +45,7 @@ class SqliteStorage(SqlStorage):
         self.remove_session()
         self.engine.dispose()
         sqlalchemy.event.listen(self.engine, "handle_error", _wait_no_more)
+        watch_writes(self.engine, str(path), BUSY_TIMEOUT)
         self._file, _ = _identity(path)
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
@@ -74,6 +76,11 @@ class SqliteStorage(SqlStorage):
 
 def open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
     """Open the file ``path`` of ``url``; see ``studies.storage.open``."""
+    with Waiting(str(path), BUSY_TIMEOUT):
+        return _open_file(url, path, create=create)
+
+
+def _open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
     read_only = not create and _is_read_only(path)
     check_file(path, create=create, read_only=read_only)
     storage = None
@@ -170,7 +177,22 @@ def _identity(path: Path) -> tuple[tuple[int, int] | None, int]:
 
 def _is_read_only(path: Path) -> bool:
     """Return whether SQLite cannot open ``path`` as usual: even a reader makes files beside it."""
-    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    if not path.is_file():
+        return False
+    return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK) and _has_room(path))
+
+
+def _has_room(path: Path) -> bool:
+    """Return whether the disk takes the files that a reader makes; a full one refuses them."""
+    connection = sqlite3.connect(path, timeout=0.0)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+    finally:
+        connection.close()
+    return True
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

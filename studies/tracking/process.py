@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +18,8 @@ from studies.tracking.kept import lack
 _ROOT = Path(__file__).resolve().parents[2]
 _GRACE = 2.0
 """Seconds beyond a tracker's own limit before it is killed."""
+SAID_AFTER = 3.0
+"""Seconds that it is waited for without a word."""
 
 
 class TrackerProcess:
@@ -52,12 +54,23 @@ class TrackerProcess:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
-    def finish(self) -> list[str]:
-        """Wait for its end, or kill it when it takes too long; return its lines."""
+    def finish(self, say: Callable[[str], object] | None = None) -> list[str]:
+        """Wait for its end, or kill it when it takes too long; return its lines.
+
+        ``say`` is told what is waited for, unless it ends within ``SAID_AFTER`` seconds.
+        """
         self.dismiss()
         deadline = time.monotonic() + self._seconds + _GRACE
         interrupted = False
         try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=min(SAID_AFTER, self._seconds))
+            if say is not None and self._process.poll() is None:
+                # It has a low priority, so on a busy machine it lags behind the study.
+                say(
+                    f"waiting for {self.name} to keep the rest of the study, at most"
+                    f" {self._seconds:g} s (tracking.finish_seconds)"
+                )
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except KeyboardInterrupt:
@@ -155,13 +168,16 @@ class TrackerProcesses:
                 said.append(f"{name}: cannot be started: {error.strerror or error}")
         return said
 
-    def finish(self) -> list[tuple[str, str, bool]]:
-        """Wait for all at the same time; return name, line and whether it kept everything."""
+    def finish(self, say: Callable[[str], object]) -> list[tuple[str, str, bool]]:
+        """Wait for all at the same time; return name, line and whether it kept everything.
+
+        ``say`` is told which one is waited for.
+        """
         for process in self._running:
             process.dismiss()
         said = []
         for process in self._running:
-            lines = process.finish()
+            lines = process.finish(say)
             self._complete[process.name] = process.complete
             said += [(process.name, line, process.complete) for line in lines]
         self._running = []

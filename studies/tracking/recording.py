@@ -74,7 +74,7 @@ class Recording:
     def __exit__(self, *exception: object) -> None:
         self._log.close()
         with self._trackers as trackers:
-            for name, line, complete in trackers.finish():
+            for name, line, complete in trackers.finish(self._say):
                 hint = "" if complete else f"; what is missing: {self._plan.commands.look('sync')}"
                 self._tell(name, f"{line}{hint}")
 

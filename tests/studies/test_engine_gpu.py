@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -13,6 +14,10 @@ from test_engines import run
 from worker_toys import Seen
 
 from mnist_core.errors import ConfigError
+from objectives.base import Task
+from objectives.own import own
+from objectives.own.run_trial import OwnObjective
+from search_spaces.space import Float, Space
 from studies import engines
 from studies.cli import options
 from studies.engines._local.gpu_sharing import (
@@ -29,6 +34,7 @@ from studies.engines._local.gpu_sharing import (
 from studies.engines._local.worker import gpu_use
 from studies.engines.base import Resources
 from studies.planning import machine, plan, resources
+from studies.spec import StudySpec
 
 GIB = 1024**3
 
@@ -314,3 +320,31 @@ def test_the_plan_on_gpus(monkeypatch):
     assert (made.workers, made.most_workers, made.gpus) == (8, 0, ())
     with pytest.raises(ConfigError):
         plan.resolve("optim_search", sets={"device": "auto", "engine.workers": 17})
+
+
+def its_gpu(params):
+    return {"score": 0.5, "gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}
+
+
+def test_workers_with_objectives_of_ones_own_take_the_gpus_in_turn_as_well():
+    objective = OwnObjective(own=own(its_gpu), metric="score")
+    task = Task(number=0, params={}, seed=0)
+    with create(2, gpus=("2", "5")) as engine:
+        outcomes = engines.call(engine, _run_own, [(objective, task)] * 8)
+    assert {outcome.metrics["gpu"] for outcome in outcomes} == {2.0, 5.0}
+
+
+def _run_own(objective, task):
+    time.sleep(0.3)  # so that the other worker gets a call, too
+    return objective(task, lambda step, metrics: None)
+
+
+def test_the_plan_of_an_own_objective_on_gpus(monkeypatch):
+    monkeypatch.setattr(machine, "gpus", lambda name: ("0", "1") if name == "auto" else ())
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    spec = StudySpec(
+        name="mine", goal="g", space=Space({"x": Float(0.0, 1.0)}), objective=its_gpu, trials=9
+    )
+    made = plan.resolve(spec, sets={})
+    assert (made.workers, made.gpus, made.adapter.device) == (4, ("0", "1"), "cpu")
+    assert plan.resolve(spec, sets={"engine.name": "ray"}).gpus == ()

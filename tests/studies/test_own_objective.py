@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 
 from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
-from objectives.base import Outcome, StopTraining, Task, TrainingError
+from objectives.base import StopTraining, Task, TrainingError
 from objectives.own import Command, own, worker
-from objectives.own.objective import OwnObjective
-from objectives.own.own import held
+from objectives.own.description import held
 from objectives.own.reports import Reports
+from objectives.own.run_trial import OwnObjective
 from objectives.own.running_command import run_command
 from search_spaces.space import Choice, Float, Space, When
 from studies import catalog, python_api
@@ -417,7 +417,7 @@ def test_a_report_that_stops_it_prunes_it_unless_it_was_the_last():
 
 def test_one_that_catches_the_stop_has_not_run_its_full_budget():
     outcome, _ = outcome_of(own_objectives.catching, stop_at=2)
-    assert outcome == Outcome(metrics={"score": 2.0}, stopped=True)
+    assert (outcome.metrics, outcome.stopped) == ({"score": 2.0}, True)
 
 
 def test_the_code_that_counts_is_what_the_objective_reaches(tmp_path, monkeypatch):

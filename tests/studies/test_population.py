@@ -191,7 +191,7 @@ def test_the_report_shows_who_copied_whom_and_each_value(population, tmp_path):
     spec = SimpleNamespace(
         space=SPACE, scientific="kind", metric="val_accuracy", direction="maximize"
     )
-    made = SimpleNamespace(spec=spec, train=plan.train, goals=plan.goals)
+    made = SimpleNamespace(spec=spec, adapter=plan.adapter, goals=plan.goals)
     result = SimpleNamespace(plan=made)
     records = [record_of(population, number) for number in range(3)]
     records[1] = dataclasses.replace(records[1], value=0.9)

@@ -14,7 +14,7 @@ from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
 from studies.protocol.fresh_start import start_fresh
-from studies.storage import sqlite
+from studies.storage import patience, sqlite
 from studies.storage.open import StorageError, close_storage, open_storage
 
 pytestmark = [
@@ -144,6 +144,16 @@ def test_a_full_disk(small_disk, kind, reference):  # noqa: F811
     assert trail(plan.storage_url) == reference
 
 
+def test_a_full_disk_does_not_hide_a_finished_study(small_disk, reference):  # noqa: F811
+    plan = plan_at(small_disk)
+    run(plan, Toy())
+    fill(small_disk)
+    assert stored_study.read(plan).phase == "finished"
+    assert trail(plan.storage_url) == reference
+    with pytest.raises(StorageError, match=r"full|No space"):  # what writes is refused
+        open_storage(plan.storage_url, create=True)
+
+
 @pytest.fixture
 def immutable(tmp_path):
     """Makes a folder and all in it unchangeable, for root, too, and for files that are open."""
@@ -262,3 +272,22 @@ def test_a_study_that_another_program_deletes_is_one_line(tmp_path, kind, refere
     start_fresh(plan, say=str)
     run(plan, Toy())
     assert trail(plan.storage_url) == reference
+
+
+@pytest.mark.parametrize("when", ["open", "write"])
+def test_a_wait_for_a_lock_is_said_once(tmp_path, monkeypatch, caplog, when):
+    monkeypatch.setattr(patience, "SAID_AFTER", 0.3)
+    plan = plan_at(tmp_path)
+    with locker(plan.folder / "study.db", 2.0) as lock:
+        if when == "open":
+            close_storage(open_storage(plan.storage_url, create=True))
+            lock()
+        run(plan, Toy() if when == "open" else FailsAt(3, lock))
+    said = [one for one in caplog.messages if "has locked it" in one]
+    assert 1 <= len(said) <= 2 and "60 s" in said[0] and "study.db" in said[0]
+
+
+def test_no_wait_is_said_where_there_is_none(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "SAID_AFTER", 5.0)
+    run(plan_at(tmp_path), Toy())
+    assert not any("has locked it" in one for one in caplog.messages)

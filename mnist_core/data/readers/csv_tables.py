@@ -140,7 +140,7 @@ def _form(path: Path) -> _Form:
     mark = max(_MARKS, key=lines[0].count)
     if mark not in lines[0]:
         mark = r"\s+"
-    # Where a comma is no mark between values, it is the decimal point of half of Europe.
+    # Where a comma does not separate values, it is the decimal point of half of Europe.
     decimal = "," if mark != "," and any("," in line for line in lines[1:3]) else "."
     cells = next(csv.reader(lines[:1], delimiter=mark)) if len(mark) == 1 else lines[0].split()
     return _Form(encoding, mark, decimal, _is_header([cell.strip("# \t") for cell in cells]))

@@ -48,7 +48,7 @@ def _wandb(settings: WandbSettings) -> Finding:
         return ok("wandb", text)
     offline = f"runs are kept offline, and `{command('studies', 'sync', 'STUDY')}` sends them later"
     if not inside:
-        text = f"tracking.wandb.mode is online, but nobody is logged in to {masked(address)}"
+        text = f"tracking.wandb.mode is online, but you are not logged in to {masked(address)}"
         return problem("wandb", f"{text}; {offline}", "wandb login")
     if not wandb_upload.reachable(address, seconds=ANSWER_SECONDS):
         text = f"tracking.wandb.mode is online, but {masked(address)} cannot be reached"

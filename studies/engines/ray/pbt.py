@@ -64,7 +64,7 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
     }
     population = Population(plan.spec.space, rules, record)
     work.set_attribute(POPULATION, population.record())
-    searcher = MemberSearcher(table, population, plan.train.reports_per_epoch)
+    searcher = MemberSearcher(table, population, plan.adapter.reports_per_epoch)
     reports = WorkScheduler(table, searcher)
     return searcher, MemberScheduler(table, reports, population, plan)
 
@@ -108,7 +108,7 @@ class MemberScheduler(PopulationBasedTraining):
             time_attr=_STEP,
             metric=_METRIC,
             mode="max" if plan.spec.direction == "maximize" else "min",
-            perturbation_interval=ray.pbt_interval * plan.train.reports_per_epoch,
+            perturbation_interval=ray.pbt_interval * plan.adapter.reports_per_epoch,
             hyperparam_mutations={name: _drawn(p) for name, p in self._perturbed.items()},
             quantile_fraction=ray.pbt_quantile,
             resample_probability=ray.pbt_resample,
@@ -165,7 +165,7 @@ class MemberScheduler(PopulationBasedTraining):
         return [trial for trial in self._pbt.members if trial.trial_id in self._table.running]
 
     def _waits_at(self, step: int) -> bool:
-        last = self._plan.train.epochs * self._plan.train.reports_per_epoch
+        last = self._plan.most_reports
         return step == self._pbt.due and step < last
 
     def _arrive(self, controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -214,7 +214,7 @@ class MemberScheduler(PopulationBasedTraining):
         lineage = self._population.copy(
             _number(trial),
             _number(source),
-            epoch=step // self._plan.train.reports_per_epoch,
+            epoch=step // self._plan.adapter.reports_per_epoch,
             params={name: config[name] for name in self._perturbed},
         )
         own: Task = trial.config[TASK]

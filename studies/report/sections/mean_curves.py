@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from studies.analysis import figure_data
 from studies.analysis.figure_data import Band
 from studies.analysis.result import StudyResult
-from studies.analysis.scales import Scale, Values, scale_of
+from studies.analysis.scales import Scale, Values, scale_of, values_of
 from studies.core.event_log import FILE as EVENTS
 from studies.report.blocks import Figure, Material
 from studies.report.svg import Chart, Point
@@ -28,9 +28,9 @@ def figures(page: Material) -> list[Figure]:
         return []
     shown = _chosen(page.result, found)
     scaled = [_scaled(values, band) for band in found if band.choice in shown]
-    # The first reports are far from the last ones, which are what is to be seen.
-    late = [y for band in scaled for x, y in band.mean if 3 * x >= band.mean[-1][0]]
-    scale = scale_of(late or [0.0])
+    # The first reports, and the worst choices, are far from what is to be seen.
+    late = [y for band in found for x, y in band.mean if 2 * x >= band.mean[-1][0]]
+    scale = values_of(spec.metric, spec.direction, late).scale
     drawn = [_figure(page.result, spec.metric, values.label, scale, scaled, len(found))]
     for name, reported in figure_data.losses(page.result.plan.folder / EVENTS).items():
         if name == spec.metric:

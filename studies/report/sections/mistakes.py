@@ -78,7 +78,7 @@ def mistakes(result: StudyResult) -> Mistakes:
 
     try:
         kept = [checkpoint.load(file) for file in files]
-        data = load(plan.train.data)
+        data = load(plan.adapter.images)
     except (CheckpointError, DataError) as error:
         return Mistakes(text=f"Cannot be shown: {error}")
     if not data.is_of(plan.data_fingerprint):

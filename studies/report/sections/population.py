@@ -45,7 +45,7 @@ def section(page: Material) -> Section | None:
 
 
 def _copies(result: StudyResult, found: list[TrialRecord]) -> Table:
-    metric, per_epoch = result.plan.spec.metric, result.plan.train.reports_per_epoch
+    metric, per_epoch = result.plan.spec.metric, result.plan.adapter.reports_per_epoch
     by_number = {record.number: record for record in found}
     moves = [
         (one["epoch"], record, one)
@@ -81,7 +81,7 @@ def _descent(result: StudyResult, found: list[TrialRecord], best: TrialRecord | 
     """Draw each member as a line, and each copy as a line from its source."""
     names = [f"trial {record.number}" for record in found]
     place = {record.number: float(index) for index, record in enumerate(found)}
-    end = float(result.plan.train.epochs)
+    end = result.plan.adapter.epochs
     chart = Chart(
         Scale(0.0, end, whole=True),
         names_scale(names),
@@ -92,7 +92,7 @@ def _descent(result: StudyResult, found: list[TrialRecord], best: TrialRecord | 
         left=room_for(names),
     )
     for record in found:
-        row, per_epoch = place[record.number], result.plan.train.reports_per_epoch
+        row, per_epoch = place[record.number], result.plan.adapter.reports_per_epoch
         last = max(record.curve, default=0) / per_epoch
         chart.line([(0.0, row), (last, row)], "complete")
     copies = [
@@ -145,7 +145,7 @@ def _schedules(
     result: StudyResult, found: list[TrialRecord], best: TrialRecord | None
 ) -> list[Figure]:
     """Draw each hyperparameter that changes over the epochs, a line for each member."""
-    space, end = result.plan.spec.space, float(result.plan.train.epochs)
+    space, end = result.plan.spec.space, result.plan.adapter.epochs
     figures = []
     for name, parameter in space.parameters.items():
         if not isinstance(parameter, Float):

@@ -114,6 +114,12 @@ def test_text(result: StudyResult) -> str:
             low, high = metric_text(metric, cut.low), metric_text(metric, cut.high)
             said += f" [{low.removesuffix(' %')}, {high}] over {row.test.n} seeds"
         said += "."
+        if row.confirm is not None and row.test.mean != row.confirm.mean:
+            more = "higher" if row.test.mean > row.confirm.mean else "lower"
+            said += (
+                f" That it is {more} than the value on fresh seeds does not say how well the model"
+                " generalises: the images are others, and may be easier or harder."
+            )
     return said
 
 

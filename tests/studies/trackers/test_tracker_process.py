@@ -19,6 +19,7 @@ from studies.cli import options
 from studies.cli.sync import sync_command
 from studies.core.event_log import FILE
 from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking import process as tracker_process
 from studies.tracking import recording
 from studies.tracking.process import TrackerProcess, TrackerProcesses
 
@@ -101,6 +102,15 @@ def test_one_that_hangs_leaves_when_its_supervisor_is_gone(tmp_path):
     finally:
         running.kill()
         running.finish()
+
+
+def test_what_takes_long_at_the_end_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracker_process, "SAID_AFTER", 0.1)
+    os.mkfifo(tmp_path / FILE)
+    running = process(tmp_path, seconds=1.0)
+    said: list[str] = []
+    running.finish(said.append)
+    assert len(said) == 1 and NAME in said[0] and "finish_seconds" in said[0]
 
 
 @pytest.mark.parametrize("missing", [True, False])

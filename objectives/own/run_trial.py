@@ -18,7 +18,7 @@ from mnist_core import plugins
 from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, is_share
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
-from objectives.own.own import Own, passed
+from objectives.own.description import Own, passed
 from objectives.own.reference import Held, Reference, load, module_of
 from objectives.own.reports import Reports
 from objectives.own.running_command import run_command

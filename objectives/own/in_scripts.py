@@ -5,8 +5,8 @@ import os
 from typing import Any
 
 from objectives.base import Objective
-from objectives.own.objective import OwnObjective
-from objectives.own.own import held
+from objectives.own.description import held
+from objectives.own.run_trial import OwnObjective
 
 
 def as_objective(objective: Any, metric: str) -> Objective:
