@@ -19,6 +19,7 @@ from mnist_core.commands.tune_command import tune_lr_command
 from mnist_core.console import command_line
 from mnist_core.console.shell_words import by_script, program
 from mnist_core.data.cli import app as data_app
+from mnist_core.demo.demo_command import demo_command
 
 app = typer.Typer(
     add_completion=by_script(),  # a shell completes programs, not `python -m`
@@ -38,6 +39,7 @@ app.add_typer(presets_app, name="presets")
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("demo")(demo_command)
 app.command("compare")(compare_command)
 app.command("summary")(summary_command)
 app.command("models")(models_command)

@@ -10,6 +10,7 @@ import typer
 
 from mnist_core.console.command_line import VersionOption
 from mnist_core.console.shell_words import as_started, by_script, program
+from mnist_core.demo.demo_command import demo_command
 from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
@@ -216,8 +217,9 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command, doctor_command, init_command, refine_command),
-    *(report_command, replay_command, reproduce_command, sync_command, tables_command),
+    *(audit_command, compare_command, copy_command, demo_command, doctor_command, init_command),
+    *(refine_command, replay_command, report_command, reproduce_command, sync_command),
+    tables_command,
     *(wandb_report_command, watch_command),
 ):
     app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)

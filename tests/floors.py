@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config plugins",
+        "errors images optim losses version files parsing console table changes config plugins web",
         "data models evaluation",
         "device",
         "batches",
@@ -23,6 +23,7 @@ FLOORS = {
         "runs prediction",
         "presets comparison",
         "commands",
+        "demo",
         "__main__",
     ),
     "studies": (

@@ -1,7 +1,8 @@
 """Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,44 +58,78 @@ def save(
     files.write_atomically(path, serialise(weights, metadata=header))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a checkpoint says of its model, beside the weights; the same as in ``Checkpoint``."""
+
+    config: TrainConfig
+    n_classes: int
+    metrics: Mapping[str, float]
+    confirm_trial: int | None = None
+    about: Images = MNIST
+
+
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint; raise CheckpointError if it is missing, damaged, foreign or not finite."""
+    with _problems_of(path), _opened(path) as file:
+        header = _header(path, file.metadata() or {})
+        weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        config = header.config
+        try:
+            with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
+                model = models.build(config.model, header.n_classes, header.about)
+            if any(value.dtype is torch.float64 for value in weights.values()):
+                model.double()  # which loading would round to the model's type
+            model.load_state_dict(weights)
+            _check_weights(path, config, weights)
+        except plugins.UnknownPlugin:
+            missing = plugins.missing("models", config.model.name, near=path)
+            raise CheckpointError(f"{path}: {missing}") from None
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{path}: the weights are not those of model {config.model.name!r}: "
+                f"{' '.join(str(error).split())}"
+            ) from None
+    model.eval()
+    return Checkpoint(model=model, **vars(header))
+
+
+def read_header(path: Path) -> Header:
+    """Read what a checkpoint says of its model, but no weights; raise CheckpointError as ``load``.
+
+    It takes a moment, also for a large model.
+    """
+    with _problems_of(path), _opened(path) as file:
+        return _header(path, file.metadata() or {})
+
+
+def _opened(path: Path) -> Any:
+    files.check_regular(path)
+    return safe_open(path, framework="pt")
+
+
+@contextmanager
+def _problems_of(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a checkpoint into a ``CheckpointError``."""
     try:
-        files.check_regular(path)
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = file.metadata() or {}
-            weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
-        n_classes = checkpoint_kinds.count(header, "n_classes")
-        metrics = _metrics(header["metrics"])
-        about = MNIST
-        if _IMAGES in header:  # not in those of images in MNIST's form, which are the older ones
-            about = Images.from_json(parsing.json_text(header[_IMAGES]))
-        trial = str(header.get("confirm_trial", ""))
-        with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
-            model = models.build(config.model, n_classes, about)
-        if any(value.dtype is torch.float64 for value in weights.values()):
-            model.double()  # which loading would round to the model's type
-        model.load_state_dict(weights)
-        _check_weights(path, config, weights)
+        yield
     except (OSError, SafetensorError) as error:
         raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
-    except plugins.UnknownPlugin:
-        missing = plugins.missing("models", config.model.name, near=path)
-        raise CheckpointError(f"{path}: {missing}") from None
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: the weights are not those of model {config.model.name!r}: "
-            f"{' '.join(str(error).split())}"
-        ) from None
-    model.eval()
-    return Checkpoint(
-        model=model,
+
+
+def _header(path: Path, texts: dict[str, Any]) -> Header:
+    config = TrainConfig.from_mapping(parsing.json_text(texts["config"]), source=str(path))
+    n_classes = checkpoint_kinds.count(texts, "n_classes")
+    about = MNIST
+    if _IMAGES in texts:  # not in those of images in MNIST's form, which are the older ones
+        about = Images.from_json(parsing.json_text(texts[_IMAGES]))
+    trial = str(texts.get("confirm_trial", ""))
+    return Header(
         config=config,
         n_classes=n_classes,
-        metrics=metrics,
+        metrics=_metrics(texts["metrics"]),
         about=about,
         confirm_trial=int(trial) if trial.isdecimal() and len(trial) < 10 else None,
     )

@@ -79,7 +79,9 @@ def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
 
 def config_at(kept: Checkpoint, device: str) -> TrainConfig:
     """Return the model's configuration on another device, ``auto`` or one by name."""
-    config = kept.config.override({"device": device}, source="--device")
+    config = kept.config
+    if device != config.device:  # to check all settings again takes longer than one prediction
+        config = config.override({"device": device}, source="--device")
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if config.precision == "tf32" and not on_gpu:
         return config.override({"precision": "fp32"})  # of which tf32 is a GPU's faster kind

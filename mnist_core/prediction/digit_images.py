@@ -100,6 +100,14 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
     return Digit(_to_bytes(image), f"{note}, centred" if invert else "centred")
 
 
+def centred(ink: Grey) -> npt.NDArray[np.uint8]:
+    """Return ink ``[rows, columns]``, 0 to 1 and 1 somewhere, as an image of MNIST's form.
+
+    That is uint8 ``[28, 28]``. Nothing is taken away: what is drawn has neither ground nor dirt.
+    """
+    return _to_bytes(_as_mnist(ink))
+
+
 def _without_ground(grey: Grey) -> tuple[Grey, float]:
     """Return how much lighter than the ground each pixel is, and the ground's deviation."""
     # Light falls off smoothly over a sheet: its ground is a surface of second order, fitted to all

@@ -5,17 +5,16 @@ leads here (DNS rebinding), not by a form or script (cross-site request forgery)
 that a browser takes for a page of this server.
 """
 
-import ipaddress
 import json
-import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from mnist_core.web import hosts
+from mnist_core.web.hosts import READS as READS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-READS = ("GET", "HEAD", "OPTIONS")
 _SHOWN_INLINE = ("image/", "audio/", "video/", "text/plain", "text/csv", "application/json")
 """Kinds of files whose type the browser is told; all others are bytes."""
 Headers = list[tuple[str, str]]
@@ -26,24 +25,17 @@ class Guard:
 
     def __init__(self, application: "WSGIApplication", *, host: str) -> None:
         self._application = application
-        self._names = {"localhost", host.lower()}
-        if host in ("", "0.0.0.0", "::"):  # all addresses of this machine
-            self._names.add(socket.gethostname().lower())
+        self._names = hosts.own_names(host)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer a request, or refuse it with one line."""
         host = environ.get("HTTP_HOST", "")
-        if not self._known(host):
-            return refuse(
-                start_response,
-                f"the address {host!r} is not one of this server's; open it as localhost, by its"
-                " IP address, or by the name that --host gives",
-            )
+        if not hosts.is_own(host, self._names):
+            return refuse(start_response, hosts.not_own(host))
         method = environ["REQUEST_METHOD"]
-        # A form on another site sends its own origin, or none.
-        if method not in READS and urlsplit(environ.get("HTTP_ORIGIN", "")).netloc != host:
+        if hosts.is_of_another_site(environ):
             return refuse(start_response, "notes and files are added from the dashboard's own page")
         if environ.get("PATH_INFO", "").startswith("/artifacts/"):
             start_response = _as_file(start_response)
@@ -55,21 +47,6 @@ class Guard:
         if hasattr(answer, "close"):
             answer.close()
         return []
-
-    def _known(self, host: str) -> bool:
-        """Whether ``host``, of a request, is an address or a name of this server."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            return False
-        if name in self._names:
-            return True
-        # A site can give its own name any address, but it cannot be named like an address.
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 def refuse(start_response: "StartResponse", reason: str) -> list[bytes]:

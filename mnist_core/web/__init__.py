@@ -1,0 +1,1 @@
+"""Serving a page on this machine, and refusing what other sites ask."""
