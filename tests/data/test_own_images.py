@@ -1,5 +1,7 @@
 """Own images: colour pictures are decoded once, split and described; mistakes are one line."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from PIL import Image
 
 from mnist_core.config import DataConfig
 from mnist_core.data import datasets, decoded_cache, load, load_confirm, load_test
-from mnist_core.data.readers import folder
+from mnist_core.data.readers import arrays, folder
+from mnist_core.data.readers import pictures as reader
 from mnist_core.data.readers.parts import Wanted
 from mnist_core.errors import DataError
 from mnist_core.images import MNIST, Images
@@ -193,3 +196,19 @@ def test_a_damaged_cache_is_decoded_again(tmp_path, cache):
         file.write_text("{")
     assert load(config(root)).fingerprint == first
     assert decoded_cache.decoded(root, Wanted()).folder is not None
+
+
+def test_a_damaged_picture_is_not_called_another_file(tmp_path):
+    file = tmp_path / "bad.png"
+    file.write_bytes(b"\x89PNG hello")
+    with pytest.raises(DataError, match="damaged") as caught:
+        reader.decode(file, Wanted())
+    assert "not a picture" not in str(caught.value)
+
+
+def test_a_plain_pickle_is_refused_without_a_warning(tmp_path, recwarn):
+    file = tmp_path / "some.pt"
+    file.write_bytes(pickle.dumps({"images": DataError}, protocol=4))
+    with pytest.raises(DataError):
+        arrays.read_pt(file, Wanted())
+    assert not recwarn.list

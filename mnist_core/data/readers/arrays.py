@@ -1,6 +1,7 @@
 """Images as arrays or tensors: ``.npz``, pairs of ``.npy``, ``.pt``. No pickle is ever read."""
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -75,7 +76,10 @@ def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Par
 
     try:
         memory.check_tensors(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of another pickle protocol, and then refuses the file in most cases.
+            warnings.simplefilter("ignore", UserWarning)
+            found = torch.load(path, map_location="cpu", weights_only=True)
     # A file that is not a pickle raises whatever its first bytes happen to mean.
     except (
         *(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError),

@@ -48,7 +48,7 @@ def decode(path: Path, wanted: Wanted, sides: tuple[int, int] | None = None) -> 
         if size and picture.size != size:
             picture = ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
     except UnidentifiedImageError:
-        raise DataError(f"{one_line(path)}: is not a picture{_hint(path)}") from None
+        raise DataError(f"{one_line(path)}: {_unread(path)}") from None
     except Image.DecompressionBombError as error:
         raise DataError(f"{one_line(path)}: is too large: {error}") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError) as error:
@@ -90,7 +90,9 @@ def _flat(picture: Image.Image, channels: int | None) -> Image.Image:
     return picture.convert("L" if grey else "RGB")
 
 
-def _hint(path: Path) -> str:
+def _unread(path: Path) -> str:
     with path.open("rb") as opened:
         words = file_kinds.describe(opened.read(file_kinds.HEAD_BYTES))
-    return f"; it is {words}" if words else ""
+    if words.endswith(" picture"):  # its first bytes are right, so what follows is not
+        return f"is {words}, but damaged; replace it, or remove it"
+    return f"is not a picture; it is {words}" if words else "is not a picture"
