@@ -70,7 +70,7 @@ class Demo:
 
     def classify(self, index: str, ink: bytes) -> Json:
         """Return what a classifier says of a drawing; raise UserError if it cannot be asked."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         judge = self.judge(index, pairs=False)
         drawing = drawings.of_bytes(ink)
         if drawing.image is None:
@@ -80,7 +80,7 @@ class Demo:
             "state": "sure" if max(odds) >= _UNSURE else "unsure",
             "image": _pixels(drawing.image),
             "probabilities": [round(value, 4) for value in odds],
-            "milliseconds": round(1000 * (time.perf_counter() - begun), 1),
+            "milliseconds": round(1000 * (time.perf_counter() - started), 1),
         }
 
     def compare(self, index: str, ink: bytes) -> Json:

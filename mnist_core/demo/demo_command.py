@@ -52,7 +52,7 @@ def demo_command(
 
     found = choices.gather(what, runs=runs, weights=weights)
     demo = application.Demo(found, device)
-    if what is not None:  # what is wrong with it is said now, and not on the page
+    if what is not None:  # a mistake shows now, and not on the page
         demo.judge("0", pairs=found.models[0].pairs)
     with server.listen(
         application.application(demo, host=HOST), HOST, port, by="demo", next_free=True

@@ -23,8 +23,8 @@ class Shown:
     images: npt.NDArray[np.uint8]  # ``[N, 28, 28]``
     truth: list[int]
     said: list[int]
-    probability: list[float]  # of the class that is said
-    wrong: int  # the first so many are mistakes, the surest first
+    probability: list[float]  # of the class in ``said``
+    wrong: int  # number of mistakes; they come first, the surest first
     notes: tuple[str, ...]  # lines about the reading
 
 
@@ -45,9 +45,12 @@ def judge(choice: Choice, judge: Judge, split: str, device: str) -> Shown:
         pixels, labels = images.images.cpu().numpy(), images.labels.tolist()
         return predict.evaluation(found, images.labels.cpu())
 
+    def say(line: object) -> None:
+        notes.append(str(line))
+
     with judge.alone():
         _, lines = evaluate_command.judge_data_set(
-            "demo", notes.append, choice.found, judge.kept, {}, split, device, evaluate
+            "demo", say, choice.found, judge.kept, {}, split, device, evaluate
         )
     assert found is not None and pixels is not None
     said, sure = found.predicted.numpy(), found.probability.numpy()

@@ -43,7 +43,7 @@ def is_of_another_site(environ: Mapping[str, Any]) -> bool:
     if environ["REQUEST_METHOD"] in READS:
         return False
     origin = str(environ.get("HTTP_ORIGIN", ""))
-    return urlsplit(origin).netloc != environ.get("HTTP_HOST", "")
+    return urlsplit(origin).netloc != str(environ.get("HTTP_HOST", ""))
 
 
 def not_own(host: str) -> str:

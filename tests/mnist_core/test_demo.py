@@ -328,7 +328,7 @@ def test_the_packaged_models_are_what_their_files_say(name):
     file = PACKAGED / f"{name}.safetensors"
     kept = checkpoint.load(file)
     described = tomllib.loads((PACKAGED / f"{name}.toml").read_text())
-    assert kept.config == resolve(TrainConfig.from_mapping(described))
+    assert kept.config == resolve(TrainConfig.from_mapping(described, source=name))
     assert file.stat().st_size < 500_000
     assert kept.metrics["val_accuracy"] >= 0.97
 

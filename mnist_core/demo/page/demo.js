@@ -395,9 +395,9 @@ function mistakes() {
   more.addEventListener("click", () => load(false));
   $("#read-test").addEventListener("click", read);
 
-  async function load(anew) {
+  async function load(replace) {
     const number = ++asked;
-    if (anew) {
+    if (replace) {
       grid.replaceChildren();
       notes.replaceChildren();
       $("#ask-test").hidden = more.hidden = true;
@@ -407,7 +407,7 @@ function mistakes() {
     const query = `model=${select.value}&split=${split.value}&start=${start}&count=${IMAGES}`;
     const found = await answered(`api/images?${query}`);
     if (found && number === asked) render(found);
-    if (found && !anew) $(`li:nth-child(${start + 1})`, grid)?.focus();
+    if (found && !replace) $(`li:nth-child(${start + 1})`, grid)?.focus();
   }
 
   async function read() {
