@@ -13,6 +13,7 @@ from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import until
 
 from studies.analysis import stored_study
+from studies.engines._local.execution import Unwound
 from studies.engines.inline import Inline
 from studies.protocol.control import Control, StudyInterrupted
 from studies.storage.contents import read_content
@@ -69,7 +70,7 @@ def test_the_same_trail_also_when_interrupted_and_resumed(url, tmp_path, referen
 def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  # noqa: F811
     plan = plan_at(tmp_path, url)
 
-    class Killed(BaseException):
+    class Killed(Unwound):
         pass
 
     class KilledAt(Toy):
