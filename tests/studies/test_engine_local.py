@@ -23,6 +23,7 @@ from mnist_core.errors import UserError
 from studies.engines import local as local_engine
 from studies.engines._local.worker_start import shares
 from studies.engines.local import Local, WorkerStartError
+from studies.ledger import write_queue
 from studies.ledger.opening import open_search
 from studies.storage.leases import StudyInUse
 from studies.storage.open import close_storage, open_storage
@@ -132,7 +133,8 @@ def test_workers_live_through_several_runs(tmp_path):
 
 
 @pytest.mark.parametrize("now", [False, True])
-def test_stopping(tmp_path, now):
+def test_stopping(tmp_path, monkeypatch, now):
+    monkeypatch.setattr(write_queue, "_APART", 0.0)  # on a slow disk, too, each report is written
     engine = local()
 
     stopped, late = [], []
