@@ -112,17 +112,26 @@ def _call(method: str, address: str, content: object = None) -> Any:
         raise AssertionError(json.load(error)["value"]["message"]) from None
 
 
+def _started(program: str) -> tuple["subprocess.Popen[str]", str]:
+    """Start chromedriver; return its process and port."""
+    for _ in range(5):  # of IPv4 and IPv6, the port that it takes may be free for one only
+        driver = subprocess.Popen([program, "--port=0"], stdout=subprocess.PIPE, text=True)
+        assert driver.stdout
+        ports = (re.search(r"started successfully on port (\d+)", line) for line in driver.stdout)
+        if (found := next(filter(None, ports), None)) is not None:
+            return driver, found[1]
+        driver.communicate()
+    raise RuntimeError("chromedriver found no free port five times")
+
+
 @contextmanager
 def open_browser(chromium: str, profile: Path) -> Iterator[Browser]:
     """Yield a window of ``chromium``; the test is skipped without chromedriver, but not in CI."""
     program = shutil.which("chromedriver")
     if program is None:
         missing("no chromedriver on this machine: apt-get install chromium-driver")
-    driver = subprocess.Popen([program, "--port=0"], stdout=subprocess.PIPE, text=True)
+    driver, port = _started(program)
     try:
-        assert driver.stdout
-        ports = (re.search(r"started successfully on port (\d+)", line) for line in driver.stdout)
-        port = next(filter(None, ports))[1]
         options = {
             "binary": chromium,
             "args": [

@@ -83,8 +83,9 @@ def odds(page):
 def pixels(page, selector=".seen canvas"):
     """How bright the image that the model sees is, from 0 to 1."""
     return page.run(
-        f"const c = document.querySelector({selector!r}); let sum = 0;"
-        "const d = c.getContext('2d').getImageData(0, 0, 28, 28).data;"
+        "const copy = document.createElement('canvas'), x = copy.getContext('2d'); let sum = 0;"
+        f"copy.width = copy.height = 28; x.drawImage(document.querySelector({selector!r}), 0, 0);"
+        "const d = x.getImageData(0, 0, 28, 28).data;"
         "for (let k = 0; k < d.length; k += 4) sum += d[k]; return sum / 255 / 784"
     )
 

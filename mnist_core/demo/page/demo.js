@@ -5,7 +5,11 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const SETTLED = 700; // milliseconds without a change after which the answer is announced
-const percent = value => (value > 0.9995 || value < 0.0005 ? Math.round(100 * value) : (100 * value).toFixed(1)) + " %";
+const percent = value => {
+  if (value > 0.9995 && value < 1) return "> 99.9\u00a0%"; // never certain
+  if (value < 0.0005 && value > 0) return "< 0.1\u00a0%";
+  return `${value === 0 || value === 1 ? 100 * value : (100 * value).toFixed(1)}\u00a0%`;
+};
 let server = { models: [], first: {}, side: 140 };
 
 class Problem extends Error {}
@@ -140,16 +144,21 @@ class Board {
 
   paint() {
     for (const canvas of [this.paper, this.sent]) {
-      canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+      this.context(canvas).clearRect(0, 0, canvas.width, canvas.height);
     }
     for (const stroke of this.shown) this.draw(stroke, 0);
+  }
+
+  context(canvas) {
+    // The first call decides: what is sent is read after each stroke, so it is kept in main memory.
+    return canvas.getContext("2d", { willReadFrequently: canvas === this.sent });
   }
 
   draw(stroke, from) {
     // Draw a stroke from a point of it, on the page and on what is sent.
     const ink = getComputedStyle(this.root).getPropertyValue("--ink").trim();
     for (const canvas of [this.paper, this.sent]) {
-      const context = canvas.getContext("2d", { willReadFrequently: canvas === this.sent });
+      const context = this.context(canvas);
       const side = canvas.width;
       context.globalCompositeOperation = stroke.erases ? "destination-out" : "source-over";
       context.strokeStyle = ink;
@@ -167,7 +176,7 @@ class Board {
   ink() {
     // One byte a pixel: its opacity.
     const side = server.side;
-    const pixels = this.sent.getContext("2d", { willReadFrequently: true }).getImageData(0, 0, side, side).data;
+    const pixels = this.context(this.sent).getImageData(0, 0, side, side).data;
     const bytes = new Uint8Array(side * side);
     for (let k = 0; k < bytes.length; k++) bytes[k] = pixels[4 * k + 3];
     return bytes;
