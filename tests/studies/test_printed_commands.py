@@ -9,7 +9,7 @@ from in_this_process import here  # noqa: F401
 from toyland import commands, toyland  # noqa: F401
 
 from mnist_core.runs import training_run
-from studies.dashboard import serve
+from mnist_core.web import server
 
 RUN = ("--track", "none", "--plain", "--engine", "inline")
 ODD = "my 'odd' results"
@@ -29,7 +29,7 @@ def paste(here, monkeypatch):  # noqa: F811
     def ended(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(serve._Server, "serve_forever", ended)
+    monkeypatch.setattr(server.ThreadedServer, "serve_forever", ended)
     monkeypatch.setattr(training_run, "run", lambda plan, console: asked.append(plan.config))
 
     def call(words):
