@@ -20,6 +20,13 @@ from mnist_core.demo.application import Demo, application
 from mnist_core.web import server
 
 ROOT = Path(__file__).parents[2]
+AXE = (
+    (ROOT / "tests/axe/axe.min.js").read_text()
+    + """;
+return axe.run(document, {resultTypes: ['violations']})
+    .then(found => found.violations.map(one => one.id))
+"""
+)
 SIZES = [(390, 844), (820, 1180), (1440, 900)]
 
 
@@ -329,6 +336,7 @@ def test_it_fits_and_can_be_read(page, width, scheme):
         assert found["scroll"] <= found["inner"] and found["out"] == [], where
         assert found["pale"] == [] and found["nameless"] == [], where
         assert found["small"] == [] and found["ids"] == [], where
+        assert page.run(AXE) == [], where
 
 
 def test_its_colours_are_those_of_the_report():
