@@ -10,6 +10,16 @@ from waiting import PATIENCE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    "--no-proxy-server",
+)
+
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
@@ -25,13 +35,7 @@ def browse(
     done = subprocess.run(
         [
             chromium,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            "--no-first-run",
-            "--no-proxy-server",
+            *FLAGS,
             "--enable-logging=stderr",
             f"--user-data-dir={profile}",
             f"--window-size={width},{height}",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from browser import FLAGS
 from needs import missing
 from waiting import PATIENCE
 
@@ -135,13 +136,7 @@ def open_browser(chromium: str, profile: Path) -> Iterator[Browser]:
         options = {
             "binary": chromium,
             "args": [
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--hide-scrollbars",
-                "--no-first-run",
-                "--no-proxy-server",
+                *FLAGS,
                 f"--user-data-dir={profile}",
             ],
         }

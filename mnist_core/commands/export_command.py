@@ -33,8 +33,8 @@ def export_command(
     data, configuration and versions are in its metadata.
 
     Before it is moved in place, it is compared with the trained model on all test images, or on the
-    validation images where there is no test set. That only shows that both agree; it is
-    recorded as a reading of the test set all the same.
+    validation images where there is no test set. The comparison selects nothing, but a reading of
+    the test set is recorded.
 
     Examples:
         python -m mnist_core export 20261121-094345-net-d63c0f --checkpoint best

@@ -26,7 +26,7 @@ class Entry:
     """One study of the index.
 
     Attributes:
-        link: address of its page from the index; "": there is no page.
+        link: address of its page from the index; "" if it has no page.
         answer: its verdict, or why there is none.
         written: date and time of its result; "": there is none.
     """

@@ -1,4 +1,4 @@
-"""What a folder of pictures holds beside the pictures that are read is said, or refused."""
+"""Other files in a folder of pictures: a note names them, or the folder is refused."""
 
 import os
 

@@ -62,7 +62,7 @@ def window(chromium, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def page(window, address):
-    """The page, opened anew in a window of a tablet's size; it must complain of nothing."""
+    """The page, freshly opened at a tablet's size; the test fails if the browser complains."""
     window.look(820, 1180)
     window.open("about:blank")
     window.open(address)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from in_this_process import here  # noqa: F401
+from needs import missing
 from packaging.requirements import Requirement
 from postgres import server  # noqa: F401
 
@@ -295,7 +296,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 def test_mlflow_is_reachable_or_not(tmp_path):
     if importlib.util.find_spec("mlflow") is None:
-        pytest.skip("mlflow is not installed")
+        missing("mlflow is not installed")
     with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
         uri = f"http://user:{PASSWORD}@127.0.0.1:{web.server_port}"

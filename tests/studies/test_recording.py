@@ -35,7 +35,7 @@ def record(plan, *, conclude=True, **options):
         if conclude:
             foreground.finish(result, Console(quiet=True))
             log.conclude(result, result_event(result))
-    # On a busy machine a tracker is waited for, and that is said, too.
+    # On a busy machine a line says that the study waits for a tracker.
     return [line for line in said if not line.startswith("waiting for ")], result
 
 
