@@ -14,8 +14,8 @@ from studies.core.formatting import duration, mean_text, metric_text, params_tex
 from studies.core.trials import TrialRecord, TrialState
 from studies.core.words import words
 from studies.dashboard.pictures import CONFUSION
-from studies.report.live import sparkline
 from studies.report.overview import counts_text
+from studies.report.sparklines import sparkline
 from studies.report.table import markdown as result_markdown
 
 
