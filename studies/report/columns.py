@@ -1,15 +1,15 @@
 """Lines of columns for a terminal of any width: what has no room is left out, never cut.
 
-Rich's own table shortens the cells of all columns, numbers too, and takes five times as long.
+Rich's own table shortens the cells of all columns, numbers too, and takes longer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
 
 from mnist_core.console.plain_text import one_line
+from studies.report.boxed import Part
 
 LEAST_TEXT = 12
 """Characters that a column of text has at least, if it is shown."""
@@ -36,16 +36,16 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Line:
-    """The cells of one line, and its style."""
+class Row:
+    """The cells of one row, and its style."""
 
     cells: Sequence[str]
     style: str = ""
 
 
 def table_lines(
-    columns: Sequence[Column], rows: Sequence[Line], width: int, *, dots: str = "…"
-) -> list[Text]:
+    columns: Sequence[Column], rows: Sequence[Row], width: int, *, dots: str = "…"
+) -> list[Part]:
     """Return a head and ``rows`` in as many ``columns`` as fit into ``width`` characters."""
     cells = [[one_line(cell) for cell in row.cells] for row in rows]
     widths = _widths(columns, cells, width)
@@ -111,7 +111,7 @@ def heads_of(columns: Sequence[Column]) -> list[str]:
 
 def _line(
     columns: Sequence[Column], cells: Sequence[str], widths: dict[int, int], style: str, dots: str
-) -> Text:
+) -> Part:
     parts = []
     for index, width in widths.items():
         cell = cells[index]
@@ -119,4 +119,4 @@ def _line(
             cell = shortened(cell, width, dots=dots)
         blank = " " * (width - cell_len(cell))
         parts.append(blank + cell if columns[index].right else cell + blank)
-    return Text((" " * _GAP).join(parts), style, no_wrap=True, overflow="crop")
+    return Part((" " * _GAP).join(parts), style)

@@ -1,6 +1,7 @@
 """The views of a running study, which are listeners of its events."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Self
 
@@ -16,6 +17,8 @@ from studies.report.progress import Progress, Running
 
 REFRESH_SECONDS = 1.0
 """Time between two drawings: under a per cent of a core (``benchmarks/live_view.py``)."""
+_PRINTED = 4
+"""Printed lines that the view shows, the last ones."""
 
 
 class PlainView:
@@ -97,8 +100,9 @@ class LiveView:
         self._console = console
         self._title = title
         self._hint = hint
+        self._printed: deque[str] = deque(maxlen=_PRINTED)
         self._screen = FullScreen(
-            console, self._frame, seconds=REFRESH_SECONDS, say=progress.messages.append
+            console, self._frame, seconds=REFRESH_SECONDS, say=self._printed.append
         )
         self._drawn: RenderableType = ""
 
@@ -138,4 +142,5 @@ class LiveView:
             height=height,
             ascii_only=self._console.options.ascii_only,
         )
-        return draw(self._progress, frame, title=self._title, hint=self._hint)
+        printed = list(self._printed)
+        return draw(self._progress, frame, title=self._title, hint=self._hint, printed=printed)

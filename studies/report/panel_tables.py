@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from studies.core.formatting import bare_text, duration, metric_text, params_text, unit
-from studies.report.columns import Column, Line
+from studies.report.columns import Column, Row
 from studies.report.progress import Ended, Progress, Running
 from studies.report.sparklines import sparkline
 
@@ -25,7 +25,7 @@ class Section:
         last: of too many rows the last ones are shown, not the first.
     """
 
-    rows: Sequence[Line]
+    rows: Sequence[Row]
     columns: Sequence[Column] = ()
     head: str = ""
     least: int = 3
@@ -66,7 +66,7 @@ def _choices(progress: Progress) -> Section:
             str(best.number) if best else "",
             params_text(others),
         )
-        rows.append(Line(cells, _WINNER if place == 0 and best else ""))
+        rows.append(Row(cells, _WINNER if place == 0 and best else ""))
     named = any(isinstance(choice, str) for choice, _ in ranked)
     columns = (
         Column(head=progress.choice, text=named),
@@ -86,7 +86,7 @@ def _leaders(progress: Progress) -> Section:
     for place, best in enumerate(list(progress.leaderboard.leaders)):
         value = bare_text(progress.metric, best.value)
         cells = (str(best.number), value, params_text(best.params))
-        rows.append(Line(cells, "" if place else _WINNER))
+        rows.append(Row(cells, "" if place else _WINNER))
     columns = (
         Column(head="best trials", right=True),
         Column(head=_headed("value", progress), right=True, least=7),
@@ -109,7 +109,7 @@ def _configurations(progress: Progress) -> Section:
             str(runs[said] or ""),
             said,
         )
-        rows.append(Line(cells, _WINNER if place == 0 and values else ""))
+        rows.append(Row(cells, _WINNER if place == 0 and values else ""))
     columns = (
         Column(head="seeds", right=True),
         Column(head=_headed("mean", progress), right=True, least=7),
@@ -135,7 +135,7 @@ def running(progress: Progress, now: float, *, curves: bool) -> Section:
             sparkline(curve) if curves else "",
             params_text(trial.params),
         )
-        rows.append(Line(cells))
+        rows.append(Row(cells))
     columns = (
         Column(head="running", right=True),
         Column(head="step", right=True, rank=2),
@@ -161,7 +161,7 @@ def ended(progress: Progress) -> Section:
     return Section(rows=rows, columns=columns)
 
 
-def _ended(progress: Progress, one: Ended) -> Line:
+def _ended(progress: Progress, one: Ended) -> Row:
     at = f" at step {one.step}" if one.kind in ("pruned", "paused") and one.step else ""
     cells = (
         str(one.trial.number),
@@ -170,7 +170,7 @@ def _ended(progress: Progress, one: Ended) -> Line:
         duration(max(0.0, one.seconds)),
         one.reason or params_text(one.trial.params),
     )
-    return Line(cells, _STYLES.get(one.kind, ""))
+    return Row(cells, _STYLES.get(one.kind, ""))
 
 
 def _runs(progress: Progress) -> list[Running]:
@@ -189,5 +189,5 @@ def _without_blank(section: Section, heads: Sequence[str]) -> Section:
         for index, column in enumerate(section.columns)
         if column.head not in heads or any(row.cells[index] for row in section.rows)
     ]
-    rows = [Line([row.cells[index] for index in kept], row.style) for row in section.rows]
+    rows = [Row([row.cells[index] for index in kept], row.style) for row in section.rows]
     return replace(section, rows=rows, columns=[section.columns[index] for index in kept])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from studies.core.formatting import duration, metric_text
-from studies.report.columns import Column, Line, shortened, table_lines
+from studies.report.columns import Column, Row, shortened, table_lines
 
 COLUMNS = (
     Column(head="name", text=True),
@@ -32,12 +32,12 @@ def lines(draw):
         duration(draw(st.floats(0, 1e7))),
         " ".join(params),
     )
-    return Line(cells)
+    return Row(cells)
 
 
 @given(st.lists(lines(), max_size=5), st.integers(56, 200))
 def test_numbers_are_whole_and_lines_fit(rows, width):
-    head, *said = [line.plain for line in table_lines(COLUMNS, rows, width)]
+    head, *said = [line.text for line in table_lines(COLUMNS, rows, width)]
     assert "best %" in head and "name" in head
     assert all(cell_len(line) <= width for line in (head, *said))
     for row, line in zip(rows, said, strict=True):
@@ -61,8 +61,8 @@ def test_a_text_is_cut_between_words(parts, width):
 
 
 def test_columns_leave_by_their_rank():
-    row = Line(["adam", "98.21", "12", "3:05", "lr=0.01 decay=0.1 and so on"])
-    heads = [table_lines(COLUMNS, [row], width)[0].plain.split() for width in (90, 46, 27, 19)]
+    row = Row(["adam", "98.21", "12", "3:05", "lr=0.01 decay=0.1 and so on"])
+    heads = [table_lines(COLUMNS, [row], width)[0].text.split() for width in (90, 46, 27, 19)]
     assert heads == [
         ["name", "best", "%", "trials", "time", "configuration"],
         ["name", "best", "%", "trials", "time", "configuration"],
@@ -78,5 +78,5 @@ def test_a_word_alone_is_cut(dots):
 
 
 def test_what_a_terminal_would_obey_is_shown():
-    line = table_lines(COLUMNS, [Line(["a\x1b[31m", "1", "", "", "b\nc"])], 100)[1].plain
+    line = table_lines(COLUMNS, [Row(["a\x1b[31m", "1", "", "", "b\nc"])], 100)[1].text
     assert "\\x1b[31m" in line and "b c" in line

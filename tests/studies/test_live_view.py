@@ -118,6 +118,8 @@ def test_the_last_ended_trials_and_errors_are_in_words():
 def test_time_left_and_its_bar():
     lines = plain(search(trials=10), now=1040.0)
     assert "Search 10/20" in lines[1] and "15/min" in lines[1] and "40 s left" in lines[1]
+    # Without colours, too, it is seen how far the bar is.
+    assert abs(lines[1].count("━") - lines[1].count("─")) <= 1
     assert "time left: not known yet" in plain([event("phase", name="search", total=9)])[1]
 
 

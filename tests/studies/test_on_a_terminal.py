@@ -72,3 +72,59 @@ def test_a_terminal_that_only_adds_lines_has_no_panel(terminal, tmp_path, term):
     screen = terminal(f"env TERM={term} " + program("-c", code), width=80, height=24)
     until(lambda: screen.ended)
     assert screen.everything()[0] == "False"
+
+
+STUDY = """
+import time
+
+from search_spaces.space import Choice, Float, Space
+from studies.spec import StudySpec
+
+
+def objective(params, *, report, seed):
+    for step in (1, 2, 3):
+        time.sleep(0.1)
+        report(step, step / 10)
+    if params["x"] > 0.9:
+        raise ValueError(f"x is {params['x']}, which is too large")
+    return {"score": 1000 - (params["x"] - 0.3) ** 2 + seed % 100 / 1e4}
+
+
+STUDY = StudySpec(
+    name="slow_peak",
+    goal="Which kind is higher?",
+    space=Space({"kind": Choice(("flat", "steep")), "x": Float(0.0, 1.0)}),
+    scientific="kind",
+    default={"kind": "flat", "x": 0.95},
+    objective=objective,
+    metric="score",
+    trials=12,
+)
+"""
+
+
+@pytest.mark.long
+def test_a_whole_study(terminal, tmp_path):  # noqa: F811
+    (tmp_path / "slow_peak.py").write_text(STUDY)
+    (tmp_path / "conf.toml").write_text('[project]\npath = ["."]\n')
+    run = program("-m", "studies.run", "slow_peak", "--set", "engine.workers=2", "--track", "none")
+    screen = terminal(f"cd {shlex.quote(str(tmp_path))} && {run}", width=120, height=40)
+    seen = set()
+
+    def look(*words):
+        text = screen.screen()
+        size = max(map(cell_len, text), default=0), 40
+        if is_whole(text, *size):
+            seen.add("panel")
+        return all(word in "\n".join(text) for word in words)
+
+    until(lambda: look("Search", "ValueError", "steep"), alive=lambda: not screen.ended)
+    screen.resize(80, 24)
+    until(lambda: is_whole(screen.screen(), 80, 24), alive=lambda: not screen.ended)
+    until(lambda: look("Confirm", "lowest to highest"), alive=lambda: not screen.ended)
+    screen.resize(60, 30)
+    until(lambda: is_whole(screen.screen(), 60, 30), alive=lambda: not screen.ended)
+    until(lambda: screen.ended)
+    left = screen.everything()
+    assert not any(letter in "".join(left) for letter in "╭╰│")
+    assert any(line.startswith("best configuration:") for line in left)
