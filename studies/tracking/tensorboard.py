@@ -1,9 +1,12 @@
 """TensorBoard: ``tensorboard --logdir results/<study>/tensorboard``.
 
-One folder for each trial, ``search-12``, and one ``study``: every trial's last value by its number.
+One folder for each trial, as TensorBoard calls a run by its folder: ``search 12 adam``,
+``confirm adam seed 3 (7)`` with the trial's number. And one ``study``: every trial's last value by
+its number.
 """
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -11,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.evaluation.pictures import mosaic
+from studies.core.formatting import metric_on_test
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, markdown_table
 from studies.tracking.tensorboard_internals import RunFile, open_run
 from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("tensorboard", "tensorboard")
 STUDY = "study"
+_NOT_IN_NAMES = re.compile(r"[^\w .,()+=-]")
+_LONGEST = 100
 
 
 def create(study: Study, place: Place) -> "TensorBoard":
@@ -35,7 +41,7 @@ class TensorBoard(Tracker):
 
     def begin(self, study: Study, trial: Trial) -> None:
         """Start its folder from nothing."""
-        self._files[trial.key] = self._file(f"{trial.phase}-{trial.number}")
+        self._files[trial.key] = self._file(_folder_name(study, trial))
 
     def report(self, study: Study, trial: Trial, report: Report) -> None:
         """Add a point to each curve, and to that of the seconds."""
@@ -116,6 +122,13 @@ class TensorBoard(Tracker):
         return open_run(folder)
 
 
+def _folder_name(study: Study, trial: Trial) -> str:
+    """Return the name of a trial's folder, which no other trial of the study has."""
+    title = _NOT_IN_NAMES.sub("_", study.title_of(trial))[:_LONGEST]
+    # A later search may confirm another configuration of the same choice on the same seed.
+    return f"{title} ({trial.number})" if trial.label else title
+
+
 def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of the HPARAMS page by name, each with an example of its values."""
     # TensorBoard takes all columns from the first run that it finds. So each run names those of
@@ -131,7 +144,10 @@ def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics(study: Study, ends: Mapping[str, float]) -> list[str]:
     """Return the curves of all trials so far whose last values the HPARAMS page shows."""
+    # TensorBoard takes these columns, too, from one run: so also what only tested models have.
     known = {f"end/{study.metric}": None, **dict.fromkeys(ends)}
+    if study.metric.startswith("val_"):
+        known[f"end/{metric_on_test(study.metric)}"] = None
     for trial in study.trials.values():
         known |= dict.fromkeys(f"end/{name}" for name in trial.metrics)
     return list(known)
