@@ -5,7 +5,6 @@ One folder for each trial, as TensorBoard calls a run by its folder: ``search 12
 its number.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.evaluation.pictures import mosaic
+from mnist_core.tracking.tensorboard_internals import RunFile, as_code, open_run, plain
 from studies.core.formatting import metric_on_test
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, markdown_table
-from studies.tracking.tensorboard_internals import RunFile, open_run
 from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("tensorboard", "tensorboard")
@@ -55,7 +54,7 @@ class TensorBoard(Tracker):
         if trial.value is not None:
             ends[f"end/{study.metric}"] = trial.value
         values = {"phase": trial.phase, "state": trial.state}
-        values |= {name: _simple(value) for name, value in trial.params.items()}
+        values |= {name: plain(value) for name, value in trial.params.items()}
         file.hyperparameters(
             values,
             columns=_columns(study, values),
@@ -73,7 +72,7 @@ class TensorBoard(Tracker):
             "params": trial.params,
             "config": study.config_of(trial),
         }
-        file.text("trial", _code(text), trial.ended)
+        file.text("trial", as_code(text), trial.ended)
         validation = self._mistakes.of(study, trial)
         if validation is not None and validation.pictures:
             file.image("mistakes", mosaic(validation.pictures), trial.ended)
@@ -135,7 +134,7 @@ def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
     # the whole space, also parameters that it does not have.
     examples: dict[str, Any] = {}
     for name, described in study.about.get("space", {}).items():
-        choices = [_simple(choice) for choice in described.get("choices", [described.get("low")])]
+        choices = [plain(choice) for choice in described.get("choices", [described.get("low")])]
         # A column has one type: True and "auto" together are text.
         alike = len({isinstance(choice, str) for choice in choices}) == 1
         examples[name] = choices[0] if alike else str(choices[0])
@@ -151,11 +150,3 @@ def _metrics(study: Study, ends: Mapping[str, float]) -> list[str]:
     for trial in study.trials.values():
         known |= dict.fromkeys(f"end/{name}" for name in trial.metrics)
     return list(known)
-
-
-def _simple(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def _code(value: Any) -> str:
-    return "\n".join(f"    {line}" for line in json.dumps(value, indent=1).splitlines())

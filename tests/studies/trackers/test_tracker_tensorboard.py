@@ -6,7 +6,8 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from made_log import ABOUT, BEGAN, CAPTIONS, IMAGES, begin, track, trial, whole, write
+from hparams_page import hparams
+from made_log import ABOUT, BEGAN, CAPTIONS, IMAGES, OVER, begin, track, trial, whole, write
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.plugins.hparams.api_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_STRING
@@ -52,6 +53,14 @@ def test_a_study_comes_back(tmp_path):
         assert types["optim.name"] == types["width"] == DATA_TYPE_STRING
         metrics = {info.name.tag for info in experiment.metric_infos}
         assert metrics >= {"end/val_accuracy", "end/test_accuracy"}
+
+    page = hparams(tmp_path / "tensorboard")
+    assert page.columns == {"phase", "state", *ABOUT["space"]}
+    assert len(page.rows) == len(OVER)
+    row = page.rows["search 3 adam"]
+    assert row["optim.lr"] == pytest.approx(0.04) and "sgd.momentum" not in row
+    assert page.values["search 3 adam"]["end/val_accuracy"] == pytest.approx(0.93 - 0.1 / 3)
+    assert page.values["test adam seed 1 (0)"]["end/test_accuracy"] == 0.5
 
     (picture,) = first.Images("mistakes")
     drawn = matplotlib.image.imread(io.BytesIO(picture.encoded_image_string))

@@ -9,11 +9,12 @@ from made_log import begin, event, trial, whole, write
 from toy_plans import toy_plan
 
 from mnist_core.errors import UserError
+from mnist_core.tracking import wandb_account, wandb_internals
+from mnist_core.tracking.wandb_internals import report_json
 from studies.cli import options
 from studies.cli.wandb_report import wandb_report_command
-from studies.tracking import wandb_internals, wandb_report, wandb_upload
+from studies.tracking import wandb_report
 from studies.tracking.follow import read_study
-from studies.tracking.wandb_internals import report_json
 from studies.tracking.wandb_report import build
 
 
@@ -89,7 +90,7 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
     monkeypatch.setattr(options.Chosen, "find", lambda *_, **__: plan)
-    monkeypatch.setattr(wandb_upload, "check_account", lambda: None)
+    monkeypatch.setattr(wandb_account, "check_account", lambda: None)
     monkeypatch.setattr(wandb_internals, "server", lambda: "https://u")
     monkeypatch.setattr(wandb_report, "build", lambda *_, **__: Expired())
     monkeypatch.setattr(wandb, "Api", lambda: api)
