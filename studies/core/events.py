@@ -16,7 +16,7 @@ Kind = Literal[
     # and confirm also counts of those (complete, pruned, failed); search best: value, trial,
     # params; confirm confirmed: the same of each training; test judged: what is tested, as a noun
     "phase",
-    "start",  # data: params, seed, attempt, pid
+    "start",  # data: params, seed, attempt, pid; confirm also label
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds, attributes
     "paused",  # data: value, step, seconds; the trial keeps its state and may start again
