@@ -54,17 +54,18 @@ def _table(
     if len(shown) < len(ordered):
         every = result.plan.commands.look("tables", "--to", "tables")
         caption = f"The first {len(shown)} of {caption}; all: {every}"
-    head = ("trial", "state", f"{spec.metric} {unit(spec.metric)}".strip())
-    rows = [_cells(spec.metric, record) for record in shown]
+    head = ("trial", "state", f"{spec.metric} {unit(spec.metric)}".strip(), "reports", "s")
+    more: tuple[str, ...] = (spec.scientific,) if spec.compares else ()
+    rest = [tuple(str(one.params.get(name, "-")) for name in more) for one in shown]
     if whole:
-        last, told = ("configuration",), [(params_text(record.params),) for record in shown]
-    else:
-        last = (spec.scientific,) if spec.compares else ()
-        told = [tuple(str(record.params.get(name, "-")) for name in last) for record in shown]
+        more = ("started", "configuration")
+        rest = [(_started(one), params_text(one.params)) for one in shown]
     return Table(
         caption=caption,
-        head=(*head, "reports", "s", "started", *last),
-        rows=tuple((*row, *more) for row, more in zip(rows, told, strict=True)),
+        head=(*head, *more),
+        rows=tuple(
+            (*_cells(spec.metric, one), *last) for one, last in zip(shown, rest, strict=True)
+        ),
         style="trials" if whole else "",
     )
 
@@ -76,5 +77,8 @@ def _cells(metric: str, record: TrialRecord) -> tuple[str, ...]:
         bare_text(metric, record.value),
         str(max(record.curve, default=0)),
         f"{record.seconds:.1f}" if record.seconds is not None else "-",
-        f"{record.started:%Y-%m-%d %H:%M:%S}" if record.started else "-",
     )
+
+
+def _started(record: TrialRecord) -> str:
+    return f"{record.started:%Y-%m-%d %H:%M:%S}" if record.started else "-"

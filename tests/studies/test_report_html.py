@@ -266,7 +266,7 @@ def test_the_trials_can_be_read_in_four_orders(whole):
     found = in_orders(whole[1])
     assert [one.again for one in found.values()] == [False, True, True, True]
     rows = {name: one.blocks[0].rows for name, one in found.items()}
-    assert len({frozenset(row[:6] for row in of) for of in rows.values()}) == 1
+    assert len({frozenset(row[:5] for row in of) for of in rows.values()}) == 1
     best, order, longest, choice = rows.values()
     complete = [float(row[2]) for row in best if row[1] == "complete"]
     assert complete == sorted(complete, reverse=True)
