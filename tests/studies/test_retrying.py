@@ -26,7 +26,8 @@ from studies.ledger.retrying import check_retry
 from studies.planning import own_code
 from studies.planning.fingerprint import FingerprintMismatch, check_fingerprint
 from studies.report import overview
-from studies.report.live import PlainView, Progress
+from studies.report.live import PlainView
+from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.storage.open import close_storage, open_storage
 from studies.tracking.follow import read_study
