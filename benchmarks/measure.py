@@ -241,7 +241,7 @@ def environment(cpu: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
         f"{cpu}, {cores} cores; {platform.system()} {platform.release()}; "
-        f"Python {platform.python_version()}, {versions}; commit {_commit()}; "
+        f"Python {platform.python_version()}, {versions}; commit {commit()}; "
         f"load average {os.getloadavg()[0]:.1f} at the end"
     )
 
@@ -287,7 +287,9 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the commit of the packages, and whether they have changed since."""
+
     def git(*arguments: str) -> str:
         try:
             done = subprocess.run(
