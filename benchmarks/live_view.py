@@ -84,7 +84,7 @@ def main() -> None:
     """Measure, print, and record if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=40.0, help="of the made-up study")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     found = {
         f"{width} x {height}, {workers} workers": drawn(width, height, workers, args.seconds)

@@ -14,7 +14,7 @@ FLOORS = {
     "mnist_core": (
         "errors images optim losses version files parsing console table changes config plugins web",
         "data models evaluation",
-        "device",
+        "device tracking",
         "batches",
         "tasks",
         "trainer",

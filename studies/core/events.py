@@ -17,7 +17,7 @@ Kind = Literal[
     # params, and choices: choice, counts and best of each, or leaders: the best trials; confirm
     # confirmed: value, trial, params of each training; test judged: what is tested, as a noun
     "phase",
-    "start",  # data: params, seed, attempt, pid
+    "start",  # data: params, seed, attempt, pid; confirm also label
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds, attributes
     "paused",  # data: value, step, seconds; the trial keeps its state and may start again

@@ -50,6 +50,8 @@ class Completion:
         if detail["name"] not in (self._name, f"{self._name}{CONFIRM}"):
             return  # another study in the same storage
         confirm = detail["name"] != self._name
+        # Studies of older versions have not kept the names.
+        detail.setdefault("objective_names", list(self._stored.plan.goals.names))
         records = {record.number: record for record in self._records(confirm)}
         # Optuna's best trial is the luckiest single training: in a finished study the winner's
         # trials take its place.

@@ -100,7 +100,7 @@ class FullScreen:
             self._console.update_screen(Group(self._frame()))
 
     def _draw_on(self) -> None:
-        with suppress(OSError):  # the terminal has gone; the study goes on without it
+        with suppress(OSError):  # the terminal has gone; the study continues without it
             self._draw()
             while not self._stopped.wait(LOOK_SECONDS):
                 size = self._console.size
