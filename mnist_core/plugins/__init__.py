@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mnist_core.errors import ConfigError, nearest_name, unknown_name
 from mnist_core.files import from_here
-from mnist_core.plugins import syntax
+from mnist_core.plugins import python_files, syntax
 from mnist_core.plugins.kinds import KINDS as KINDS
 from mnist_core.plugins.kinds import Plugin
 from mnist_core.plugins.project import CONF, normal
@@ -66,6 +66,9 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
     if found or name in shipped:
         return found[0] if found else None
     setting = f"{of.setting}: " if of.setting else ""
+    for folder in folders():
+        if Path(name).name == name and _exists(folder / f"{name}.py"):
+            python_files.check_module_name(folder / f"{name}.py", setting)
     for file in _files(name):  # of another kind, or broken: then this raises
         _check_imports(file, setting)
     raise UnknownPlugin(f"{setting}{unknown(kind, name, shipped)}")
@@ -180,6 +183,12 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
         )
     if file is None:
         raise ConfigError(f"{setting}{name}: the file does not exist")
+    python_files.check_module_name(file, setting)
+    if file.stem.startswith("_"):
+        raise ConfigError(
+            f"{setting}{from_here(file)}: a file whose name begins with _ is only imported by"
+            f" others; rename it, e.g. to {file.stem.strip('_') or 'mine'}.py"
+        )
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
         _check_imports(file, setting)

@@ -26,7 +26,7 @@ def started(
     if not names:
         return Trackers((), None, say)
     facts = folder.facts
-    identity = f"{facts['environment']}/{facts['id']}/{facts['begun']}"
+    identity = "/".join(str(facts[name]) for name in ("environment", "id", "begun"))
     run = TrackedRun(
         identity=hashlib.sha256(identity.encode()).hexdigest()[:8],
         name=folder.path.name,

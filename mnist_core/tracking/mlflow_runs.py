@@ -41,7 +41,7 @@ def pages_command(uri: str) -> str:
 
 
 class MlflowRun:
-    """A run that has begun; ``identity`` is MLflow's own."""
+    """A run that has started; ``identity`` is MLflow's own."""
 
     def __init__(self, client: Any, identity: str) -> None:
         self.identity = identity

@@ -34,7 +34,7 @@ class Trackers:
         *,
         earlier: Iterable[Mapping[str, float]] = (),
     ) -> None:
-        """Start them with the reports of before a resume; without a ``run`` there are none."""
+        """Start them with the reports made before a resume; without a ``run`` there are none."""
         self._say = say
         self._threads: list[_Thread] = []
         if run is not None:
@@ -68,7 +68,7 @@ class Trackers:
 
     def _tell(self, thread: "_Thread") -> None:
         if thread.problem:
-            self._say(f"{thread.name}: {thread.problem}; the training goes on without it")
+            self._say(f"{thread.name}: {thread.problem}; the training continues without it")
             thread.problem = ""
 
 

@@ -1,4 +1,4 @@
-"""Runs of Weights & Biases, each begun from nothing and finished when it is on disk, or sent."""
+"""Runs of Weights & Biases, each started on its own and finished when it is on disk, or sent."""
 
 import os
 import re

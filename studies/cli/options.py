@@ -208,14 +208,25 @@ def results(conf: Path | None, assignments: list[str] | None) -> Path:
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
+    return places(conf, assignments)[0]
+
+
+def places(conf: Path | None, assignments: list[str] | None) -> tuple[Path, str]:
+    """Return the folder of results and the storage URL, or "", that the settings name.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+    """
     from studies.core.redaction import masked
     from studies.planning.layers import settings_of
     from studies.planning.layout import results_folder
+    from studies.storage.url import absolute_url
 
     try:
         sets = dict(parse_assignment(text) for text in assignments or [])
         settings, _ = settings_of("", None, conf=conf, sets=sets)
-        return results_folder(settings.results.folder)
+        url = settings.storage.url
+        return results_folder(settings.results.folder), absolute_url(url) if url else ""
     except ConfigError as error:
         raise ConfigError(masked(str(error))) from None
 

@@ -57,7 +57,7 @@ POPULATION = "population"  # the record of a population
 # --- Of a confirm study.
 
 CONFIRM = ".confirm"  # how the name of a study's confirmation ends
-ENVIRONMENT = "environment"  # versions and data hashes
+ENVIRONMENT = "environment"  # versions, data hashes and commits of the code
 TEST = "test"  # the record of the readings of the test set
 RACE = "race"  # configurations that the race stopped: ``{identity of the params: seeds}``
 

@@ -16,8 +16,8 @@ from studies.core.trials import TrialRecord, TrialState
 from studies.core.words import words
 from studies.dashboard.pictures import CONFUSION
 from studies.dashboard.standings import on_seeds, row_of, so_far, standing_text, study_text
-from studies.report.live import sparkline
 from studies.report.overview import counts_text
+from studies.report.sparklines import sparkline
 from studies.report.table import markdown as result_markdown
 
 

@@ -119,7 +119,7 @@ class TrialBook:
             **({"at_most": True} if more else {}),
             counts=self._table.counts(),
             **({"paused": self.paused} if self.paused else {}),
-            **self._table.standing(phase),
+            **self._table.standing(phase, pruning[2]),
         )
         # Reset trials whose supervisor died: this process alone holds the lease.
         self._lose_running(SUPERVISOR_DIED)

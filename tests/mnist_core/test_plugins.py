@@ -8,6 +8,7 @@ import pytest
 from mnist_core import losses, models, optim, plugins
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
 from mnist_core.plugins import python_files, syntax
 from mnist_core.tasks import class_metrics
 
@@ -104,6 +105,35 @@ def test_a_broken_file_breaks_only_itself(project):
     assert "wrong.py, line 2: SyntaxError" in refusal("models", "wrong")
     (line,) = plugins.broken()
     assert "wrong.py, line 2: SyntaxError" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("my-good", "my_good"),
+        ("my good", "my_good"),
+        ("2fast", "my_2fast"),
+        ("größer-als", "größer_als"),
+        ("-", "my_"),
+        ("_mine", "mine"),
+    ],
+)
+def test_a_name_that_no_module_can_have_says_so_first(project, name, better):
+    file = project / f"{name}.py"
+    file.write_text(MODEL)
+    by_path = refusal("models", str(file))
+    assert by_path.startswith(f"model.name: {from_here(file)}: a ")
+    assert by_path.endswith(f" to {better}.py")
+    if not name.startswith("_"):
+        assert refusal("models", name) == by_path
+        assert refusal(file, call=python_files.load) == by_path.removeprefix("model.name: ")
+
+
+@pytest.mark.parametrize("name", ["größe", "模型", "été_2", "match"])
+def test_names_of_other_alphabets_are_found(project, name):
+    (project / f"{name}.py").write_text(MODEL)
+    for given in (name, f"./{name}.py"):
+        assert plugins.find("models", given).load().build
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from studies.core.trials import Forked
 from studies.protocol.control import StudyInterrupted
 from studies.protocol.preflight import describe
 from studies.report import overview
-from studies.report.live import PlainView, Progress
+from studies.report.live import PlainView
+from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.search.stopping import Stop
 

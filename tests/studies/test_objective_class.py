@@ -135,13 +135,13 @@ def test_a_study_with_a_model_that_is_not_python_is_known_without_torch(own_mode
 def test_the_list_marks_what_cannot_run(own, tmp_path, monkeypatch, capsys):
     from studies import catalog
     from studies.analysis.found_studies import catalog_studies
-    from studies.report import overview
+    from studies.report import study_list
 
     broken = {"gone": spec_of(name="gone", objective="nowhere"), "fine": spec_of(name="fine")}
     broken["lost"] = spec_of(name="lost", fixed={"model.name": "nett"})
     monkeypatch.setattr(catalog, "names", lambda: tuple(broken))
     monkeypatch.setattr(catalog, "get", broken.__getitem__)
-    overview.print_studies(catalog_studies(), tmp_path, [])
+    study_list.print_studies(catalog_studies(), tmp_path, [])
     printed = " ".join(capsys.readouterr().out.split())
     assert "unknown objective 'nowhere'" in printed and "unknown model 'nett'" in printed
     assert printed.count(SPEC.goal) == 1

@@ -97,7 +97,9 @@ class Shown(html.parser.HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag in ("meta", "link", "br", "img"):
             return
-        self._open.append(tag in self.HIDDEN or dict(attrs).get("class") in ("skip", "here"))
+        self._open.append(
+            tag in self.HIDDEN or dict(attrs).get("class") in ("skip", "here", "again")
+        )
 
     def handle_endtag(self, tag):
         self._open.pop()

@@ -29,7 +29,7 @@ CSS = Path(page_file.__file__).parent / "templates" / "report.css"
 MEASURE = """
 const paper = NAME.endsWith('paper');
 const hidden = e => e.closest(
-  paper ? '.skip, nav, svg' : '.scroll, .skip, details:not([open]), svg');
+  paper ? '.skip, nav, .again, svg' : '.scroll, .skip, details:not([open]), svg');
 const all = [...document.querySelectorAll('body *')];
 const right = e => e.getBoundingClientRect().right;
 const out = all.filter(e => !hidden(e) && right(e) > innerWidth + 1);
@@ -47,7 +47,7 @@ const heights = texts.map(e => e.getBoundingClientRect().height).filter(h => h >
   out: out.slice(0, 3).map(e => e.outerHTML.slice(0, 90)),
   cut: texts.filter(e => paper && right(e) > innerWidth + 1).map(e => e.textContent),
   captions: captions.filter(e => text(e).right > innerWidth + 1).map(e => e.textContent),
-  closed: paper ? [...document.querySelectorAll('details > :not(summary)')].filter(
+  closed: paper ? [...document.querySelectorAll('details:not(.again) > :not(summary)')].filter(
     e => !e.getBoundingClientRect().height).length : 0,
   smallest: Math.min(...heights),
   broken: [...document.images].filter(i => !i.naturalWidth).length,
