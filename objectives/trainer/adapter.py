@@ -40,7 +40,10 @@ class TrainerAdapter:
     find: Callable[[str], Any]
 
     judged: ClassVar[str] = "model"
-    preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
+    preload: ClassVar[Sequence[str]] = (
+        "mnist_core.train",
+        "mnist_core.kernels.machine_code",  # imports llvmlite, if it is installed
+    )
 
     @property
     def trains(self) -> bool:
