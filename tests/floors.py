@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config plugins web",
+        "errors images optim losses version files parsing console table changes config plugins web"
+        " kernels",
         "data models evaluation",
         "device tracking",
         "batches",

@@ -46,7 +46,10 @@ class TrainerAdapter:
     space: Space
 
     judged: ClassVar[str] = "model"
-    preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
+    preload: ClassVar[Sequence[str]] = (
+        "mnist_core.train",
+        "mnist_core.kernels.machine_code",  # imports llvmlite, if it is installed
+    )
     changeable: ClassVar[Collection[str]] = CHANGEABLE
 
     @property
