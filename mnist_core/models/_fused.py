@@ -14,7 +14,7 @@ class FusedSequential(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """Return the output of the last layer."""
         if torch.compiler.is_compiling():
-            return super().forward(input)  # type: ignore[no-any-return]
+            return super().forward(input)  # type: ignore[no-any-return, no-untyped-call]
         values, layers = input, list(self)
         while layers:
             layer = layers.pop(0)
