@@ -86,7 +86,8 @@ class MLflow(Tracker):
         """Log last values, state and reason; end the run."""
         ends = {f"end.{name}": value for name, value in trial.metrics.items()}
         if trial.value is not None:
-            ends[f"end.{study.metric}"] = trial.value
+            # Of a confirmed trial the value is another metric, which it has beside this one.
+            ends.setdefault(f"end.{study.metric}", trial.value)
         run = self._runs.pop(trial.key)
         run.log_metrics(ends, trial.ended, 0)
         run.flush()

@@ -52,7 +52,8 @@ class TensorBoard(Tracker):
         file = self._files[trial.key]
         ends = {f"end/{name}": value for name, value in trial.metrics.items()}
         if trial.value is not None:
-            ends[f"end/{study.metric}"] = trial.value
+            # Of a confirmed trial the value is another metric, which it has beside this one.
+            ends.setdefault(f"end/{study.metric}", trial.value)
         values = {"phase": trial.phase, "state": trial.state}
         values |= {name: plain(value) for name, value in trial.params.items()}
         file.hyperparameters(

@@ -70,8 +70,9 @@ class WandB(Tracker):
         run.summary.update(
             {
                 **{k: v for k, v in trial.attributes.items() if isinstance(v, _SCALARS)},
-                **trial.metrics,
+                # Of a confirmed trial the value is another metric, which it has beside this one.
                 **({} if trial.value is None else {study.metric: trial.value}),
+                **trial.metrics,
                 "state": trial.state,
                 "trial_seconds": trial.seconds,
                 **({"failure": trial.failure} if trial.failure else {}),
