@@ -121,7 +121,7 @@ def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     from mnist_core.files import check_writable
     from studies import engines
     from studies.analysis import stored_study
-    from studies.planning.objective_class import check_objective
+    from studies.planning.objective_checks import check_objective
     from studies.planning.recorded import changed_settings
     from studies.protocol.fork import check_made
     from studies.search.search_checks import check_search, notes

@@ -87,13 +87,6 @@ def workers(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is neither a number nor 'auto'") from None
 
 
-def trackers(text: str | None) -> list[str] | None:
-    """Return the names of ``--track``, [] for ``none``; None leaves it to the settings."""
-    if text is None or text.strip() == "none":
-        return None if text is None else []
-    return [name for name in (part.strip() for part in text.split(",")) if name]
-
-
 def main(app: typer.Typer, name: str, *, opening_project: Collection[str] = ()) -> None:
     """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C.
 

@@ -54,6 +54,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "files": _files(result),
             "data": {"name": plan.adapter.data_name, **result.environment.get("data", {})},
             "versions": dict(result.environment.get("versions", {})),
+            "code": dict(result.environment.get("code", {})),
             "written_by": package_version(),
         }
     )
