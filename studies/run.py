@@ -1,5 +1,10 @@
 """Run a study: ``studies run optim_search``, or ``python -m studies.run optim_search``."""
 
+from mnist_core.console.shadowed import exit_if_shadowed
+
+if __name__ == "__main__":
+    exit_if_shadowed()  # before any import that a user's file could break
+
 import gc
 import sys
 import types
@@ -11,6 +16,7 @@ import typer
 from mnist_core.console.shell_words import program
 from studies.cli import options
 from studies.cli.start import start
+from studies.core.quiet_imports import import_tqdm
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -197,6 +203,7 @@ class _Run(types.ModuleType):
     @staticmethod
     def __call__(*given: Any, **named: Any) -> Any:
         """Do what ``studies.python_api.run`` does."""
+        import_tqdm()
         from studies import python_api
 
         return python_api.run(*given, **named)
