@@ -13,9 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config plugins web",
+        "errors images optim losses version files parsing console table changes config plugins web"
+        " kernels",
         "data models evaluation",
-        "device",
+        "device tracking",
         "batches",
         "tasks",
         "trainer",

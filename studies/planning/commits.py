@@ -1,6 +1,6 @@
 """The git commits of the code that runs a study: of this program, and of the user's project.
 
-They are no part of the fingerprint: the trainer's version and the hashes of the user's own files
+They are not part of the fingerprint: the trainer's version and the hashes of the user's own files
 say whether trials can be compared. A commit says where the code can be found.
 """
 
