@@ -68,13 +68,13 @@ def pool(maps: Tensor, *, relu: bool) -> Tensor:
     ``maps`` are those that ``takes`` accepts.
     """
     if torch.is_grad_enabled() and maps.requires_grad:
-        return _Pool.apply(maps, relu)  # type: ignore[no-untyped-call, no-any-return]
+        return _Pool.apply(maps, relu)  # type: ignore[no-any-return]
     return _pooled(maps, None, relu=relu)
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, relu: bool) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, maps: Tensor, relu: bool) -> Tensor:
         """Keep one byte a window, where torch keeps eight, and the maps as well."""
         places = _empty(_half(maps.shape), torch.uint8)
         ctx.save_for_backward(places)
@@ -82,7 +82,7 @@ class _Pool(torch.autograd.Function):
         return _pooled(maps, places, relu=relu)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Hand the gradient to the winners."""
         (places,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
