@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--record", action="store_true", help="append it to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     rows, verdicts = [], []

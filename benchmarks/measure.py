@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ import psutil
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "RESULTS.md"
+HISTORY = HERE / "history"
 DATA = {"10pct": "mnist-10pct", "full": "mnist"}
 """What ``--data`` may be, and the data set's name in this project."""
 
@@ -239,17 +241,34 @@ def environment(cpu: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
         f"{cpu}, {cores} cores; {platform.system()} {platform.release()}; "
-        f"Python {platform.python_version()}, {versions}; commit {_commit()}; "
+        f"Python {platform.python_version()}, {versions}; commit {commit()}; "
         f"load average {os.getloadavg()[0]:.1f} at the end"
     )
 
 
 def record(title: str, text: str) -> None:
-    """Append a section to RESULTS.md, with the time and the command that made it."""
+    """Write a section into RESULTS.md; an older one of the same title moves to ``history/``.
+
+    A section says the time and the command that made it.
+    """
+    head, *sections = RESULTS.read_text(encoding="utf-8").split("\n## ")
+    older = [section for section in sections if _title(section) == title]
+    for section in older:
+        sections.remove(section)
+        history = HISTORY / f"{section[:7]}.md"  # by the month of its measurement
+        history.parent.mkdir(exist_ok=True)
+        with history.open("a", encoding="utf-8") as file:
+            file.write(f"\n## {section.rstrip()}\n")
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     command = " ".join(["python", os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]])
-    with RESULTS.open("a", encoding="utf-8") as file:
-        file.write(f"\n## {when}: {title}\n\n`{command}`\n\n{text.rstrip()}\n")
+    sections.append(f"{when}: {title}\n\n`{command}`\n\n{text}")
+    texts = [head, *sections]
+    RESULTS.write_text("\n\n## ".join(part.strip() for part in texts) + "\n", encoding="utf-8")
+
+
+def _title(section: str) -> str:
+    """Return a section's title, without the date and the time before it."""
+    return re.sub(r"^[\d-]+( [\d:]+ UTC:)? ", "", section.partition("\n")[0])
 
 
 def say(text: str) -> None:
@@ -268,7 +287,9 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the commit of the packages, and whether they have changed since."""
+
     def git(*arguments: str) -> str:
         try:
             done = subprocess.run(

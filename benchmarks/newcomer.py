@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = text.replace(options.python, Path(options.python).name)
     print(text)
     if options.record:
-        measure.record("newcomer", text)
+        measure.record("newcomer, quick" if options.quick else "newcomer", text)
     return 0
 
 
@@ -193,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--noise", type=float, default=60.0, help="of the pictures, out of 255")
     parser.add_argument("--folder", type=Path, help="where the environment is made: 8 GB")
     parser.add_argument("--no-cache", dest="cache", action="store_false", help="of pip")
-    parser.add_argument("--record", action="store_true", help="append it to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     return parser
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="searchers: parts of names, by |")
     parser.add_argument("--problems", default="branin,hartmann6,table,drawn")
     parser.add_argument("--file", type=Path, default=FILE, help="where the runs are kept")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     if args.make_environment:
         make_environment(ENVIRONMENT)

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--png", type=int, default=60_000, help="PNG files; 0: none")
     parser.add_argument("--npz", type=int, default=50_000, help="images of the .npz; 0: none")
     parser.add_argument("--repeats", type=int, default=5, help="second starts of each")
-    parser.add_argument("--record", action="store_true", help="append it to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     asked = parser.parse_args()
     rows: Rows = []
     verdicts = []

@@ -342,7 +342,7 @@ def main() -> None:
     parser.add_argument("--peer-trials", type=int, default=12, help="in the part peer")
     parser.add_argument("--trivial", type=int, default=500, help="trivial trials")
     parser.add_argument("--quick", action="store_true", help="small numbers for all of these")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     if args.quick:
         args.trials, args.epochs, args.repeats, args.peer_trials, args.trivial = 8, 1, 1, 4, 40

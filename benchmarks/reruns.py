@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("results/reruns"))
     parser.add_argument("--quick", action="store_true", help="the study's small run")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     found = [rerun(args, seed) for seed in range(args.seeds)]
     text = report(args.study, found)

@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=60, help="regret: of a search")
     parser.add_argument("--smooth", action="store_true", help="the mean of the 5 nearest curves")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of ours")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     if args.what == "record":
         from simulated.record import record
@@ -106,7 +106,7 @@ def main() -> None:
     text = made.get(args.what, compare)(args)
     print(text)
     if args.record:
-        measure.record("search", text)
+        measure.record(f"search, {args.what}", text)
 
 
 def regret(args: argparse.Namespace) -> str:

@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--postgres", metavar="URL", help="an empty database that may be used")
     parser.add_argument("--quick", action="store_true", help="10 and 1,000 trials, 10 measured")
     parser.add_argument("--now", action="store_true", help="do not wait for a quiet machine")
-    parser.add_argument("--record", action="store_true", help="append to RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     arguments = parser.parse_args()
     sizes = SIZES[:2] if arguments.quick else SIZES
     trials = 10 if arguments.quick else 30

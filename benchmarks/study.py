@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of ours, with one thread each")
     parser.add_argument("--data", choices=measure.DATA, default="10pct")
     parser.add_argument("--quick", action="store_true", help="8 trials, 1 epoch, 1 repeat")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     if args.quick:
         args.trials, args.epochs, args.repeats = 8, 1, 1

@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="fewer trials; does not count handles")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets")
     parser.add_argument("--leaks", action="store_true", help="count handles only, run no study")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     arguments = [args.study, *(SHORT if args.short else ())]
     arguments += [] if args.trials is None else ["--trials", str(args.trials)]
@@ -235,7 +235,8 @@ def main() -> None:
     text = "\n\n".join(tables)
     print(text)
     if args.record:
-        measure.record("tracking", text)
+        part = ", leaks" if args.leaks else ", short" if args.short else ""
+        measure.record(f"tracking{part}", text)
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ def main() -> None:
     parser.add_argument("--finalists", type=int, default=2, help="tuned forms that are repeated")
     parser.add_argument("--data", choices=measure.DATA, default="10pct")
     parser.add_argument("--quick", action="store_true", help="3 repeats, 5,000 images")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     if args.quick:
         args.repeats, args.images = 3, 5000
@@ -322,7 +322,7 @@ def main() -> None:
     text = "\n\n".join([measure.environment(peak["cpu"]), *sections])
     print(text)
     if args.record:
-        measure.record("trainer", text)
+        measure.record(f"trainer, {args.models}", text)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/verdicts.py                     # 1,000 studies a line, some minutes
     python benchmarks/verdicts.py --only reruns       # the lines whose text has this in it
-    python benchmarks/verdicts.py --record            # append the table to RESULTS.md
+    python benchmarks/verdicts.py --record            # write the table into RESULTS.md
 
 Method. Studies are drawn from known truths, with fixed random seeds: nine choices, each confirmed
 on a few seeds. The column "before" is the rule that judged until November 2026 (paired t intervals,
@@ -35,12 +35,13 @@ def main() -> None:
     )
     parser.add_argument("--studies", type=int, default=1000, help="simulated studies a line")
     parser.add_argument("--only", default="", help="questions whose name has this in it")
-    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write it into RESULTS.md")
     args = parser.parse_args()
     text = report(args.studies, args.only)
     print(text)
     if args.record:
-        measure.record("verdicts", f"{measure.environment(measure.cpu_name())}\n\n{text}")
+        title = f"verdicts, {args.only}" if args.only else "verdicts"
+        measure.record(title, f"{measure.environment(measure.cpu_name())}\n\n{text}")
 
 
 def report(studies: int, only: str = "") -> str:

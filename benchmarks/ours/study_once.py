@@ -41,7 +41,7 @@ def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> 
         sets={
             "data.name": args.data,
             "data.root": args.data_root,
-            "device": "cpu",
+            "device": args.device,
             "epochs": args.epochs,
             "batch_size": 64,
             "model.name": "net",
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--engine", default="local")
+    parser.add_argument("--device", default="cpu", help="of all workers; they share it")
     parser.add_argument("--data", default="mnist-10pct")
     parser.add_argument("--data-root", default="")
     args = parser.parse_args()

@@ -60,10 +60,10 @@ class TimedBook:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._book, name)
 
-        def timed(*arguments: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
             begun = time.monotonic()
             try:
-                return method(*arguments)
+                return method(*arguments, **named)
             finally:
                 self.seconds[name] += time.monotonic() - begun
 

@@ -48,7 +48,7 @@ def openmp() -> Callable[..., None] | None:
 
 def is_plain(values: Tensor) -> bool:
     """Return whether ``values`` have memory of their own: they are not traced or transformed."""
-    if type(values) is not Tensor or torch._C._is_tracing():
+    if type(values) is not Tensor or torch._C._get_tracing_state() is not None:
         return False
     wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", None)
     return wrapped is None or not wrapped(values)
