@@ -3,6 +3,7 @@
 ``python -m studies`` is the same program.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from mnist_core.console.command_line import VersionOption
 from mnist_core.console.shell_words import as_started, by_script, program
 from mnist_core.demo.demo_command import demo_command
+from mnist_core.errors import ConfigError
 from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
@@ -50,25 +52,40 @@ app.command(no_args_is_help=True)(run)
 def list_(
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="FOLDER", help="list these, not those of results.folder"),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """List the studies that can be run, and those in the folder results: question and state.
+    """List the studies that can be run, and those that exist: state, best, verdict, date, size.
 
-    Another folder than `results` is named by `--set results.folder=FOLDER`.
+    Those that exist lie in the folder of results, and in storage.url if the settings name one.
+    Nothing is worked out again: the verdict is that of the study's result.json. A study that has
+    none, or has run since, is "not judged"; `report` judges it. A narrow terminal leaves out
+    columns, --json has all.
+
+    Examples:
+        python -m studies list
+
+        python -m studies list --results /data/results
     """
     from studies.analysis.found_studies import catalog_studies, found_studies
 
-    results = options.results(conf, assignments)
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"--results: there is no folder {folder}")
+    given = [] if folder is None else [f"results.folder={json.dumps(str(folder))}"]
+    results, url = options.places(conf, [*(assignments or []), *given])
     options.quiet_optuna()
-    found = list(found_studies(results))
+    found = list(found_studies(results, url))
     if as_json:
         from studies.report.overview_json import studies_json
 
         options.print_json(studies_json(catalog_studies(), results, found))
         return
-    from studies.report import overview
+    from studies.report.study_list import print_studies
 
-    overview.print_studies(catalog_studies(), results, found)
+    print_studies(catalog_studies(), results, found)
 
 
 @app.command()
@@ -101,7 +118,7 @@ def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     from mnist_core.files import check_writable
     from studies import engines
     from studies.analysis import stored_study
-    from studies.planning.objective_class import check_objective
+    from studies.planning.objective_checks import check_objective
     from studies.planning.recorded import changed_settings
     from studies.protocol.fork import check_made
     from studies.search.search_checks import check_search, notes
@@ -217,9 +234,9 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command, demo_command, doctor_command, init_command),
-    *(refine_command, replay_command, report_command, reproduce_command, sync_command),
-    tables_command,
+    *(audit_command, compare_command, copy_command),
+    *(demo_command, doctor_command, init_command, refine_command),
+    *(replay_command, report_command, reproduce_command, sync_command, tables_command),
     *(wandb_report_command, watch_command),
 ):
     app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)

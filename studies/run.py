@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mnist_core.console.shell_words import program
+from mnist_core.tracking import split
 from studies.cli import options
 from studies.cli.start import start
 
@@ -170,7 +171,7 @@ def run(
             "engine.name": engine or ("ray" if ray_address else None),
             "engine.ray.address": ray_address,
             "search.order": order,
-            "tracking.trackers": options.trackers(track),
+            "tracking.trackers": split(track),
             "device": device,
         }
     )

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config plugins web",
+        "errors images optim losses version files parsing console table changes config plugins web"
+        " kernels",
         "data models evaluation",
-        "device",
+        "device tracking",
         "batches",
         "tasks",
         "trainer",
@@ -166,11 +167,11 @@ LEFT, RIGHT = 90, 640
 """Pixels: between these the boxes stand, and right of them what each place is."""
 STYLE = """
 svg { background: #fff; color: #1c2733; font: 13px system-ui, sans-serif }
-.band { fill: #f3f6f9 } .box { fill: #fff; stroke: #4a6785 } .arrow { stroke: #8fa3b8; fill: none }
+.band { fill: #f3f6f9 } .box { fill: #fff; stroke: #4a6785 } .arrow { stroke: #6b8096; fill: none }
 text { fill: currentColor } .small { font-size: 11.5px; fill: #5a6b7c } .head { font-weight: 600 }
 @media (prefers-color-scheme: dark) {
   svg { background: #12181f; color: #dbe4ec } .band { fill: #1a232d } .small { fill: #9fb0c0 }
-  .box { fill: #212c38; stroke: #7f9dbb } .arrow { stroke: #506375 }
+  .box { fill: #212c38; stroke: #7f9dbb } .arrow { stroke: #6f859b }
 }"""
 
 

@@ -19,6 +19,8 @@ ALLOWED = {
 NEVER_IMPORTED = {"tests", "benchmarks"}
 STUDY_TOOLS = {"optuna", "optuna_dashboard", "ray", "wandb", "mlflow", "tensorboard"}
 """Only ``studies/``, ``objectives/*optuna*.py``, ``*ray*.py`` there and ``SPACES`` know these."""
+TRACKERS = {"wandb", "mlflow", "tensorboard"}
+"""``mnist_core/tracking/`` knows these, too: a single training can be tracked."""
 SPACES = "search_spaces/conversion.py"
 """Turns spaces into those of Ray Tune."""
 
@@ -44,7 +46,8 @@ def violations(path: str, source: str) -> list[str]:
     wrong = []
     for line, name in imported(source):
         backwards = name in ALLOWED and name != package and name not in ALLOWED[package]
-        tool = name in STUDY_TOOLS and package != "studies" and not adapter
+        tracker = path.startswith("mnist_core/tracking/") and name in TRACKERS
+        tool = name in STUDY_TOOLS and package != "studies" and not adapter and not tracker
         if backwards or tool or name in NEVER_IMPORTED:
             wrong.append(f"{path}:{line} imports {name}")
     return wrong
@@ -72,6 +75,7 @@ def test_imports_point_one_way(package):
     ("path", "source"),
     [
         ("mnist_core/train.py", "import optuna"),
+        ("mnist_core/tracking/base.py", "import optuna"),
         ("mnist_core/train.py", "from studies.ledger.opening import TrialBook"),
         ("mnist_core/train.py", "from search_spaces import space"),
         ("mnist_core/train.py", "def f():\n    import ray.tune as t"),
@@ -107,3 +111,46 @@ def test_the_check_sees_an_arrow_that_turned_round(path, source):
 )
 def test_the_check_lets_the_right_ones_through(path, source):
     assert violations(path, source) == []
+
+
+TRAINER = "objectives.trainer"
+SETTINGS = "studies/planning/settings.py"
+"""The one module of ``studies/`` that names the trainer's settings: ``conf.toml`` has them."""
+
+
+def of_the_trainer(source: str) -> list[str]:
+    """Return what ``source`` names of the trainer's settings or of its adapter."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Name | ast.Attribute):
+            found.append(node.id if isinstance(node, ast.Name) else node.attr)
+    wanted = (TRAINER, "mnist_core.config.TrainConfig", "TrainConfig", "TrainerAdapter")
+    return [name for name in found if name.startswith(wanted)]
+
+
+def test_studies_know_the_settings_of_an_objective_only_by_its_adapter():
+    naming = [
+        path
+        for path in FILES
+        if path.startswith("studies/") and of_the_trainer((ROOT / path).read_text(encoding="utf-8"))
+    ]
+    assert naming == [SETTINGS]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from objectives.trainer.adapter import TrainerAdapter",
+        "from objectives.trainer import settings",
+        "from objectives import trainer",
+        "import objectives.trainer.settings as mine",
+        "if TYPE_CHECKING:\n    from mnist_core.config import TrainConfig",
+        "def f():\n    from mnist_core import config\n    return config.TrainConfig()",
+    ],
+)
+def test_the_settings_of_the_trainer_are_seen_however_they_are_named(source):
+    assert of_the_trainer(source)

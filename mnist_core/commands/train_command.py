@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_core import files, presets
+from mnist_core import files, presets, tracking
 from mnist_core.commands import options
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.safe_console import text_console
@@ -39,6 +39,10 @@ def train_command(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="resume an interrupted run")
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="trackers: wandb,tensorboard,mlflow,csv, or none"),
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="draw curves, confusion and samples")] = True,
     save: Annotated[
         Path | None, typer.Option(help="write the trained model there, too (.safetensors)")
@@ -48,6 +52,9 @@ def train_command(
 
     Options win over CONFIG. What the training is and does goes into a folder of its own,
     results/runs/cpu/… or results/runs/cuda/…; `evaluate`, `predict` and `compare` take its name.
+
+    Trackers keep the run beside the other runs of --out. W&B keeps it offline, unless
+    WANDB_MODE=online; MLFLOW_TRACKING_URI names a server of MLflow.
 
     A choice by the test images uses them up, so they are read only with --test, and
     the reading is recorded in run.json.
@@ -77,13 +84,14 @@ def train_command(
         settings = _of_preset(config_file, variant)
     elif variant is not None:
         raise ConfigError(f"--variant {variant}: names a training of a preset; name its file, too")
+    trackers = tracking.split(track)
     folder = None
     study_file = config_file if record else None
     if resume is not None:
         if changes or config_file or name or no_save:
             raise ConfigError(
-                f"--resume {resume}: it resumes as it started; only --out, --test, --save and"
-                " --no-pictures go with it"
+                f"--resume {resume}: it resumes as it started; only --out, --test, --save, --track"
+                " and --no-pictures go with it"
             )
         folder = run_lookup.find_run(resume, runs=out)
         config_file = folder / run_lookup.CONFIG
@@ -93,12 +101,18 @@ def train_command(
         pictures = pictures and asked.get("pictures") is not False
         save = save or (Path(asked["save"]) if asked.get("save") else None)
         study_file = Path(asked["study_file"]) if asked.get("study_file") else None
+        trackers = asked.get("track") if trackers is None else trackers
     config = TrainConfig.from_mapping(settings, source=str(config_file))
     config = options.override(config, changes, assignments)
     if save:
         files.check_file(save, "--save", "model.safetensors")
     if name is not None:
         run_lookup.check_name(name)
+    if trackers and no_save:
+        raise ConfigError(
+            f"--track {','.join(trackers)}: trackers name a run by its folder, and --no-save writes"
+            " none; leave one of them out"
+        )
 
     from mnist_core.runs import training_run  # torch takes seconds to import, and --help needs none
 
@@ -115,6 +129,7 @@ def train_command(
         test=test,
         pictures=pictures,
         save=save,
+        trackers=tracking.chosen(trackers or (), option="--track"),
     )
     training_run.run(plan, console)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mnist_core.data import download, readers, storage
+from mnist_core.data import download, readers, storage, unreadable
 from mnist_core.data.idx import one_line
 from mnist_core.data.readers import walk
 from mnist_core.data.readers.parts import Labelled, Parts, Progress, Wanted
@@ -92,7 +92,7 @@ def _stamp(path: Path) -> str:
             lines = [_line(each.name, each) for each in path.parent.iterdir() if each.is_file()]
     except OSError as error:
         where = one_line(Path(error.filename or path))
-        raise DataError(f"{where}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{where}: {unreadable.refused(error)}") from None
     lines.sort()  # and hashed at once: line by line, 60,000 took as long as their stat calls
     whole = "\n".join(lines).encode(errors="surrogateescape")
     return hashlib.sha256(whole).hexdigest()[:32]

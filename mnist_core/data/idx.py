@@ -18,13 +18,16 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from mnist_core.data import file_kinds
+from mnist_core.data import file_kinds, unreadable
 from mnist_core.errors import DataError
 
 MAX_BYTES: Final = 2**30  # largest decompressed size that is read unless said otherwise: 1 GiB
 MAX_SIDE: Final = 4096  # largest number of rows or columns of an image
 
 _CHUNK: Final = 2**20
+_MAGIC_BYTES: Final = 4
+_END: Final = "the end of the file"
+_CUT_OFF: Final = f"; it is cut off: {unreadable.AGAIN}"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -129,7 +132,7 @@ def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
             with open(path, "rb") as file:
                 return _read(path, file, kinds or (IMAGES, LABELS, LABEL_TABLE), limit)
     except OSError as error:
-        raise DataError(f"{one_line(path)}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{one_line(path)}: {unreadable.refused(error)}") from None
     except UnicodeEncodeError:
         raise DataError(f"{one_line(path)}: is not a possible file name here") from None
     raise DataError(f"{one_line(path)}: expected a file, but it is a folder or a device")
@@ -182,7 +185,7 @@ def _read(path: Path, file: BinaryIO, kinds: tuple[Kind, ...], limit: int) -> Ra
 
     def number(offset: int, what: str) -> int:
         if not fill(offset + 4):
-            raise _problem(path, len(content), what, "the end of the file", _what(content))
+            raise _problem(path, len(content), what, _END, _CUT_OFF if offset else _what(content))
         return int.from_bytes(content[offset : offset + 4], "big")
 
     expected = " or ".join(f"the magic number {kind.magic} of {kind.what}" for kind in kinds)
@@ -200,7 +203,7 @@ def _read(path: Path, file: BinaryIO, kinds: tuple[Kind, ...], limit: int) -> Ra
     if size > limit:
         raise _problem(path, 4, f"at most {limit} bytes", f"a header that announces {size}")
     if not fill(size):
-        raise _problem(path, len(content), f"{size} bytes in all", "the end of the file")
+        raise _problem(path, len(content), f"{size} bytes in all", _END, _CUT_OFF)
     if len(content) > size or fill(size + 1):
         raise _problem(path, size, "the end of the file", "further bytes")
     return Raw(path, kind, shape, content)
@@ -219,14 +222,14 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
                 if not pending:
                     raise DataError(
                         f"{one_line(path)}: compressed byte {before}: expected more gzip data,"
-                        " but got the end of the file"
+                        f" but got {_END}{_CUT_OFF}"
                     )
             try:
                 chunk = stream.decompress(pending, _CHUNK)
             except zlib.error as error:
                 raise DataError(
                     f"{one_line(path)}: after compressed byte {before}: expected gzip data,"
-                    f" but got damaged bytes ({error})"
+                    f" but got damaged bytes ({error}); {unreadable.AGAIN}"
                 ) from None
             rest = stream.unused_data if stream.eof else stream.unconsumed_tail
             if stream.eof:
@@ -249,7 +252,8 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
 def _what(content: bytearray) -> str:
     """Return a hint on what the file is, or ""."""
     words = file_kinds.describe(bytes(content[: file_kinds.HEAD_BYTES]))
-    return f"; this is {words}: {file_kinds.READ}" if words else ""
+    again = _CUT_OFF if len(content) < _MAGIC_BYTES else ""
+    return (f"; this is {words}: {file_kinds.READ}" if words else "") + again
 
 
 def _problem(path: Path, offset: int, expected: str, came: str, more: str = "") -> DataError:

@@ -12,10 +12,11 @@ from typing import Self
 import numpy as np
 
 from mnist_core.config import DataConfig
+from mnist_core.console.plain_text import are, counted
 from mnist_core.data import cifar_svhn_emnist, decoded_cache, name_or_path, splits, suitability
 from mnist_core.data.cifar_svhn_emnist import ARCHIVE_SETS
 from mnist_core.data.decoded_cache import Decoded
-from mnist_core.data.idx import UInt8Array, one_line
+from mnist_core.data.idx import UInt8Array
 from mnist_core.data.readers.parts import (
     TEST,
     TRAIN,
@@ -102,7 +103,7 @@ def read(source: OwnSource) -> OwnImages:
     ``data.test_set`` is false; without validation images another sixth validates.
 
     Raises:
-        DataError: if they cannot be read, or not be learned from.
+        DataError: if they cannot be read, or not be learned from, or are too few to be split.
     """
     known = ARCHIVE_SETS.get(source.name)
     if known is not None:
@@ -112,12 +113,15 @@ def read(source: OwnSource) -> OwnImages:
     test, problem = None, "" if source.test_set else suitability.NO_TEST_SET
     labels = found.parts[TRAIN].labels
     learned: IntArray = np.arange(len(labels))
-    if source.test_set and TEST not in found.parts:
-        try:
+    made = [part for part in _made(source) if part not in found.parts]
+    try:
+        if TEST in made:
             learned, test = splits.without_test(labels, source.seed)
-        except DataError as error:
-            raise DataError(f"{one_line(source.path)}: {error}") from None
-    indices = _split(found, source, learned, labels)
+        indices = _split(found, source, learned, labels)
+    except splits.TooFewImages:
+        what = f"{counted(len(labels), 'image')} {are(len(labels))}"
+        raise suitability.too_few(source.path, what, made) from None
+    suitability.check_trained(source.path, labels, indices.train, found.class_names, made)
     names = hashlib.sha256(json.dumps(found.class_names).encode()).hexdigest()
     sha256 = {**found.sha256, "class names": names}
     without_test = {name: of for name, of in sha256.items() if name != TEST}
@@ -149,15 +153,17 @@ def _split(found: Decoded, source: OwnSource, learned: IntArray, labels: Labels)
         judged = found.parts[VALIDATION].labels
         indices = splits.Indices(learned, np.arange(len(judged)))
     else:
-        try:
-            chosen = splits.stratified(labels[learned], source.seed)
-        except DataError as error:
-            raise DataError(f"{one_line(source.path)}: {error}") from None
+        chosen = splits.stratified(labels[learned], source.seed)
         judged = labels
         indices = splits.Indices(learned[chosen.train], learned[chosen.validation])
     if source.confirm == "half":
         return splits.halved(indices, judged, source.seed)
     return indices
+
+
+def _made(source: OwnSource) -> tuple[str, ...]:
+    """Return the parts that are split off the training images, unless the files have them."""
+    return (VALIDATION, TEST) if source.test_set else (VALIDATION,)
 
 
 def _take(part: Labelled, chosen: IntArray) -> Labelled:

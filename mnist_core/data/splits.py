@@ -15,6 +15,10 @@ MANY_VALIDATION_IMAGES: Final = 4_000
 """From this many on, half of the validation images judge confirmed models and nothing else."""
 
 
+class TooFewImages(DataError):
+    """There are too few images to be split."""
+
+
 @dataclass(frozen=True, eq=False)
 class Indices:
     """Which images train, validate and confirm; disjoint, and together all of them."""
@@ -36,9 +40,9 @@ class Indices:
 
 
 def validation_size(n: int) -> int:
-    """Return a sixth of ``n``, rounded, e.g. 1,000 of 6,000; raise ``DataError`` if n < 3."""
+    """Return a sixth of ``n``, rounded, e.g. 1,000 of 6,000; raise ``TooFewImages`` if n < 3."""
     if n < 3:
-        raise DataError(f"a training set needs at least 3 images to be split, but got {n}")
+        raise TooFewImages(f"a training set needs at least 3 images to be split, but got {n}")
     return (n + 3) // 6
 
 
@@ -48,7 +52,7 @@ def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     Labels are ``[n]``, >= 0; a seed is >= 0, of any size.
 
     Raises:
-        DataError: if there are fewer than 3 images.
+        TooFewImages: if there are fewer than 3 images.
     """
     # The same on every platform and numpy version: raw PCG64 output, whose stream numpy promises
     # never to change (NEP 19), and integer arithmetic. Shares are rounded by largest remainder
@@ -62,7 +66,7 @@ def without_test(labels: npt.NDArray[np.integer], seed: int) -> tuple[IntArray, 
     """Return which images stay to learn from, and the sixth that is kept apart to test on.
 
     Raises:
-        DataError: if there are fewer than 3 images.
+        TooFewImages: if there are fewer than 3 images.
     """
     n = len(labels)
     keys = np.random.PCG64([seed, 2]).random_raw(n)  # another stream than those of other splits

@@ -1,15 +1,20 @@
 """Whether the images of a data set can be learned from, and judged by."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
+from mnist_core.console.plain_text import counted
 from mnist_core.data import idx, storage
+from mnist_core.data.readers.parts import TEST, VALIDATION
 from mnist_core.data.registry import DataSet
 from mnist_core.errors import DataError
 
 NO_TEST_SET: Final = "data.test_set is false: there is no test set to read"
+_USES: Final = {VALIDATION: "to validate", TEST: "to test"}
 _GO_WITHOUT: Final = "without a test set, say so: data.test_set=false"
 
 
@@ -32,6 +37,41 @@ def count_classes(data_set: DataSet, path: Path, classes: idx.UInt8Array) -> int
             f" label {listed}; number the {len(there)} classes from 0 on, without gaps"
         )
     return n_classes
+
+
+def check_trained(
+    path: Path,
+    labels: npt.NDArray[np.int64],
+    train: npt.NDArray[np.int64],
+    names: Sequence[str],
+    made: Sequence[str],
+) -> None:
+    """Raise ``DataError`` if the split of own images leaves a class with none to train on.
+
+    Args:
+        path: of the images.
+        labels: of the images that were split.
+        train: places of those that are trained on.
+        names: of the classes; empty: they are numbers.
+        made: parts that were split off.
+    """
+    counts = np.bincount(labels)
+    left = np.flatnonzero((counts > 0) & (np.bincount(labels[train], minlength=len(counts)) == 0))
+    if len(left):
+        label = int(left[0])
+        name = names[label] if names else str(label)
+        n = counted(int(counts[label]), "image")
+        raise too_few(path, f"class {name!r} has {n},", made)
+
+
+def too_few(path: Path, what: str, made: Sequence[str]) -> DataError:
+    """Return that own images, ``what``, are too few for the parts ``made`` to be split off."""
+    uses = ["to train on", *(_USES[part] for part in made)]
+    return DataError(
+        f"{idx.one_line(path)}: {what} too few to be split into images"
+        f" {', '.join(uses[:-1])} and {uses[-1]}; give at least {len(uses)} images of each class,"
+        " or make the parts yourself: folders train/, val/ and test/"
+    )
 
 
 def look_at_test(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from mnist_core.errors import ConfigError, nearest_name, unknown_name
 from mnist_core.files import from_here
-from mnist_core.plugins import syntax
+from mnist_core.plugins import python_files, syntax
 from mnist_core.plugins.kinds import KINDS as KINDS
 from mnist_core.plugins.kinds import Plugin
 from mnist_core.plugins.project import CONF, normal
@@ -66,6 +66,9 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
     if found or name in shipped:
         return found[0] if found else None
     setting = f"{of.setting}: " if of.setting else ""
+    for folder in folders():
+        if Path(name).name == name and _exists(folder / f"{name}.py"):
+            python_files.check_module_name(folder / f"{name}.py", setting)
     for file in _files(name):  # of another kind, or broken: then this raises
         _check_imports(file, setting)
     raise UnknownPlugin(f"{setting}{unknown(kind, name, shipped)}")
@@ -138,14 +141,25 @@ def missing(kind: str, name: str, *, near: Path) -> str:
 
     ``near``: a file or folder, usually in the folder of the project.
     """
-    of = KINDS[kind]
-    for folder in normal(near).parents:
-        if _is_of(kind, folder / f"{name}.py"):
-            where = f"{folder / name}.py defines one: run this in {folder}, or set"
-            return f"its {of.what} {name} is not here; {where} {VARIABLE}={folder}"
+    name = Path(name).stem if is_file(name) else name
+    gone, file = f"its {KINDS[kind].what} {name} is not here", f"{name}.py"
+    above = normal(near).parents
+    for folder in above:
+        if _is_of(kind, folder / file):
+            where = f"{folder / file} defines one: run this in {folder}, or set"
+            return f"{gone}; {where} {VARIABLE}={folder}"
+    # Of the user's own, only files in a project's folders are ever run, so it was in one of them.
+    root = next((one for one in above if (one / CONF).is_file() or one in folders()), None)
+    there = [str(one) for one in folders() if root in (one, *one.parents)]
+    if there:
+        return (
+            f"{gone} any more: it was {file} in {' or '.join(there)}; put the file back there, or"
+            f" set {VARIABLE} to the folder that has it now"
+        )
+    looked = f" (looked in {', '.join(map(str, folders()))})" if folders() else ""
     return (
-        f"its {of.what} {name} is not here; run this in the folder of its project, or set"
-        f" {VARIABLE} to that folder"
+        f"{gone}{looked}: it was {file} in a folder of its project; run this in the project's"
+        f" folder, or set {VARIABLE} to the one that has it"
     )
 
 
@@ -179,7 +193,13 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
             f" add its folder to [project] path in {CONF}"
         )
     if file is None:
-        raise ConfigError(f"{setting}{name}: the file does not exist")
+        raise UnknownPlugin(f"{setting}{name}: the file does not exist")
+    python_files.check_module_name(file, setting)
+    if file.stem.startswith("_"):
+        raise ConfigError(
+            f"{setting}{from_here(file)}: a file whose name begins with _ is only imported by"
+            f" others; rename it, e.g. to {file.stem.strip('_') or 'mine'}.py"
+        )
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
         _check_imports(file, setting)

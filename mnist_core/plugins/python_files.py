@@ -3,6 +3,7 @@
 import ast
 import importlib.machinery
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -100,6 +101,18 @@ def load(file: Path) -> ModuleType:
     return module
 
 
+def check_module_name(file: Path, setting: str = "") -> None:
+    """Raise ConfigError, which begins with ``setting``, if no module can have the file's name."""
+    if file.stem.isidentifier():
+        return
+    better = re.sub(r"\W+", "_", file.stem).strip("_")
+    better = better if better.isidentifier() else f"my_{better}"
+    raise ConfigError(
+        f"{setting}{from_here(file)}: a module is called by letters, digits and _, and begins with"
+        f" no digit; rename the file, e.g. to {better}.py"
+    )
+
+
 def raised(error: BaseException, file: Path) -> str:
     """Return in one line what code in ``file`` raised, with the line of the file."""
     line = ""
@@ -134,12 +147,8 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _check_name(file: Path, there: ModuleType | None) -> None:
     """Raise ConfigError if ``import`` would not find ``file`` by its name."""
+    check_module_name(file)
     name, shown = file.stem, from_here(file)
-    if not name.isidentifier():
-        raise ConfigError(
-            f"{shown}: cannot be imported; give it a name of letters, digits and _, e.g."
-            " my_study.py"
-        )
     other = ""
     if name in sys.stdlib_module_names:
         other = "Python's own"

@@ -154,8 +154,8 @@ class RunFolder:
         self._facts = {name: value for name, value in changed.items() if value is not None}
         run_record.write(self.path, self._facts)
 
-    def report(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a row to ``metrics.csv``; raise ``UserError`` if it cannot be written."""
+    def report(self, step: int, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Add a row to ``metrics.csv``, return it; raise ``UserError`` if it cannot be written."""
         # On the disk at once, so that a kill keeps it.
         seconds = self._before + time.perf_counter() - self._begun
         epoch = step / self.config.reports_per_epoch
@@ -169,6 +169,7 @@ class RunFolder:
                 writer.writerow(row)
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        return row
 
     def write_result(self, result: TrainResult, n_classes: int) -> None:
         """Write models, history and figures; raise ``UserError`` if a file cannot be written."""

@@ -1,7 +1,7 @@
 """One training of the command line, from its start to the files that it leaves."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,18 @@ from mnist_core.checkpoints import (
     evaluate_checkpoint,
     evaluation_table,
     reading_record,
-    study_readings,
 )
 from mnist_core.checkpoints.checkpoint import Checkpoint
-from mnist_core.config import DataConfig, TrainConfig, read_settings
+from mnist_core.config import TrainConfig
 from mnist_core.console.counted_progress import counted_progress
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
 from mnist_core.data import Data, datasets, load, load_test, name_or_path
 from mnist_core.errors import UserError
-from mnist_core.runs import run_lookup, run_record, training_log
+from mnist_core.runs import final_reading, run_lookup, run_record, run_trackers, training_log
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.runs.training_log import Log
+from mnist_core.tracking.tracked import Trackers
 from mnist_core.trainer.results import TrainResult
 
 _STATE_SECONDS = 1.0
@@ -52,6 +52,7 @@ class Plan:
     test: bool = False
     pictures: bool = True
     save: Path | None = None  # a file for the model beside the folder's own
+    trackers: Sequence[str] = ()  # names; they need a folder
 
 
 class TrainingEnded(UserError):
@@ -73,12 +74,13 @@ def run(plan: Plan, console: Console) -> TrainResult:
         log.say(f"note: {note}")
     if folder is None:
         with tasks.blamed_on_the_model(config, data):
-            result = _train(config, data, log, None)
+            result = _train(config, data, log, None, Trackers((), None, log.say))
         _finish(plan, result, data, log, None)
         return result
+    trackers = run_trackers.started(plan.trackers, folder, data, log.say)
     try:
         with tasks.blamed_on_the_model(config, data):
-            result = _train(config, data, log, folder)
+            result = _train(config, data, log, folder, trackers)
         _finish(plan, result, data, log, folder)
         folder.end(run_record.DONE)
     except KeyboardInterrupt as error:
@@ -94,6 +96,10 @@ def run(plan: Plan, console: Console) -> TrainResult:
     except BaseException as error:  # a defect; its traceback is shown
         _leave(folder, error, is_new=plan.resume is None)
         raise
+    finally:
+        # When all is written: a tracker that hangs is not worth a model.
+        with contextlib.suppress(UserError):  # of the output, which may be gone
+            trackers.end(run_trackers.ended(folder))
     log.say(f"everything about it: {folder.path}")
     return result
 
@@ -105,7 +111,8 @@ def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
         return RunFolder.reopen(plan.resume, config, data)
     save = str(plan.save.absolute()) if plan.save else None
     study_file = str(plan.study_file.absolute()) if plan.study_file else None
-    asked = {"test": plan.test, "pictures": plan.pictures, "save": save, "study_file": study_file}
+    asked: dict[str, Any] = {"test": plan.test, "pictures": plan.pictures, "save": save}
+    asked |= {"study_file": study_file, "track": list(plan.trackers) or None}
     return RunFolder.create(
         plan.root,
         config,
@@ -138,7 +145,9 @@ def _leave(folder: RunFolder, error: BaseException, *, is_new: bool) -> str:
     return f"to resume: {run_lookup.resume_command(folder.path)}"
 
 
-def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) -> TrainResult:
+def _train(
+    config: TrainConfig, data: Data, log: Log, folder: RunFolder | None, trackers: Trackers
+) -> TrainResult:
     console = log.console
     log.say(
         f"{config.model.name} on {config.data.name} ({counted(len(data.train), 'image')}), "
@@ -170,7 +179,7 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
             progress.update(bar, completed=step, epoch=epoch, said=said)
             (log.note if bars else log.say)(f"epoch {epoch}/{config.epochs}  {said}")
             if folder is not None:
-                folder.report(step, metrics)
+                trackers.report(folder.report(step, metrics))
 
         try:
             return trainer.train(
@@ -204,8 +213,10 @@ def _finish(
     if folder:
         _judge(result, kept, data, log, folder, pictures=plan.pictures)
     if plan.test:
-        said = "" if plan.study_file is None else _record_in_study(plan.study_file, data)
-        _read_test(kept, data, log, folder)
+        said = (
+            "" if plan.study_file is None else final_reading.record_in_study(plan.study_file, data)
+        )
+        final_reading.read_test(kept, data, log, folder)
         if said:
             log.say(said)
     if plan.record:
@@ -268,31 +279,3 @@ def _judge(
             split=data.validation,
             found=found,
         )
-
-
-def _record_in_study(config_file: Path, data: Data) -> str:
-    """Record with the study that wrote the configuration, if one did, that its test set is read."""
-    if not config_file.is_file():  # of a run that is resumed
-        return study_readings.unknown_configuration(config_file)
-    settings, record = read_settings(config_file)
-    trained_on = settings.get("data", {}).get("name", DataConfig().name)
-    return study_readings.record_configuration(
-        config_file,
-        by="train --test",
-        trained_on=trained_on,
-        data=data.name,
-        study=record.get("study"),
-    )
-
-
-def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None) -> None:
-    images = load_test(kept.config.data, kept.config.device)
-    found = evaluate_checkpoint.judge(kept, images)
-    if folder:
-        device = kept.config.device
-        reading = reading_record.describe(
-            "train --test", "last", kept, data.name, data.fingerprint, device, found
-        )
-        folder.add_test_reading(reading)
-    log.say(f"on the {counted(len(images), 'test image')} of {kept.config.data.name}, read once:")
-    evaluation_table.print_evaluation(log.say, found, kept.about.class_names)

@@ -185,11 +185,6 @@ class StudyResult:
         return "tie" if row.label in self.ties else "worse"
 
 
-def metric_on_test(metric: str) -> str:
-    """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
-    return f"test_{metric.removeprefix('val_')}"
-
-
 def means(result: StudyResult, row: Row) -> tuple[float, ...]:
     """Return the mean of each objective over the confirm seeds; empty before there are any."""
     records = result.confirm.get(row.label, ())

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from studies.analysis.candidates import Candidate
 from studies.analysis.doubts import on_bound
 from studies.analysis.holdout_record import HoldoutRecord
-from studies.analysis.result import Row, metric_on_test
+from studies.analysis.result import Row
 from studies.analysis.verdict import Verdicts
+from studies.core.formatting import metric_on_test
 from studies.core.trials import TrialRecord, TrialState
 from studies.planning.plan import Plan
 from studies.spec import StudySpec

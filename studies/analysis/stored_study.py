@@ -43,7 +43,7 @@ class Stored:
         lease: of the process that runs it, dead or alive; None: there is none.
         differs: the settings in which plan and study differ; "": none do. Another version of the
             trainer is not such a difference: the study can be read, but not resumed.
-        described: versions and data hashes of the confirmation; None before it started.
+        described: versions, data hashes and commits of the confirmation; None before it started.
         identity: of the study, which its files name, too.
         settings: those that the study's fingerprint was taken of, by table.
     """

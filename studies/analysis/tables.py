@@ -43,10 +43,11 @@ from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.files import write_atomically
 from studies.analysis.stored_study import Stored
+from studies.core.attributes import ENTRY, LABEL
 from studies.core.trials import TrialRecord, TrialState
 
 FORMATS = ("csv", "parquet")
-_NOT_INFO = ("confusion", "entry", "label", "validation", "worst_pairs")
+_NOT_INFO = ("confusion", ENTRY, LABEL, "validation", "worst_pairs")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
             "choice": _choice(found, record),
         }
         if labels:
-            row["label"] = record.attributes.get("label", row["choice"])
+            row["label"] = record.attributes.get(LABEL, row["choice"])
         row |= {
             "value": record.value,
             "seconds": record.seconds,

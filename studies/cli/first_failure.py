@@ -6,6 +6,8 @@ from studies.core.events import Event
 
 _NAMED = ("objectives.base.TrainingError: ",)
 """Start of the last line where the objective itself named the reason: it is not a defect."""
+_ENDED = frozenset({"SystemExit", "KeyboardInterrupt"})
+"""Kinds of failures whose message names the line of code that asked for the end."""
 
 
 class FirstTraceback:
@@ -18,7 +20,9 @@ class FirstTraceback:
     def __call__(self, event: Event) -> None:
         """Handle ``event``."""
         traceback = str(event.data.get("traceback") or "")
-        if self._said or event.kind != "failed" or not is_mistake(traceback):
+        if self._said or event.kind != "failed" or event.data.get("kind") in _ENDED:
+            return
+        if not is_mistake(traceback):
             return
         self._said = True
         self._say(f"trial {event.trial} is the first that failed; its traceback:\n{traceback}")

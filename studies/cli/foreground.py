@@ -39,7 +39,7 @@ from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
 from studies.report.notebook import in_notebook
-from studies.report.progress import Progress
+from studies.report.progress import Progress, progress_of
 from studies.report.result_json import FILE as RESULT
 from studies.report.result_json import result_json
 from studies.report.snapshot import Snapshot, save_picture
@@ -83,9 +83,7 @@ def run(
     options.quiet_optuna()
     console = make_console()
     control = Control(engine)
-    progress, seen = (
-        Progress(metric=plan.spec.metric, direction=plan.spec.direction) for _ in range(2)
-    )
+    progress, seen = progress_of(plan.spec), progress_of(plan.spec)
     snapshot = Snapshot(seen, title=plan.commands.run()) if save_svg else None
     live = console.is_terminal and not plain
     try:

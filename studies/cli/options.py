@@ -87,13 +87,6 @@ def workers(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is neither a number nor 'auto'") from None
 
 
-def trackers(text: str | None) -> list[str] | None:
-    """Return the names of ``--track``, [] for ``none``; None leaves it to the settings."""
-    if text is None or text.strip() == "none":
-        return None if text is None else []
-    return [name for name in (part.strip() for part in text.split(",")) if name]
-
-
 def main(app: typer.Typer, name: str, *, opening_project: Collection[str] = ()) -> None:
     """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C.
 
@@ -215,14 +208,25 @@ def results(conf: Path | None, assignments: list[str] | None) -> Path:
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
+    return places(conf, assignments)[0]
+
+
+def places(conf: Path | None, assignments: list[str] | None) -> tuple[Path, str]:
+    """Return the folder of results and the storage URL, or "", that the settings name.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+    """
     from studies.core.redaction import masked
     from studies.planning.layers import settings_of
     from studies.planning.layout import results_folder
+    from studies.storage.url import absolute_url
 
     try:
         sets = dict(parse_assignment(text) for text in assignments or [])
         settings, _ = settings_of("", None, conf=conf, sets=sets)
-        return results_folder(settings.results.folder)
+        url = settings.storage.url
+        return results_folder(settings.results.folder), absolute_url(url) if url else ""
     except ConfigError as error:
         raise ConfigError(masked(str(error))) from None
 

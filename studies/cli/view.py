@@ -4,6 +4,7 @@ from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
 from studies.planning.plan import Plan
+from studies.report.console import make_console
 from studies.report.live import LiveView, PlainView
 from studies.report.notebook import NotebookView, in_notebook
 from studies.report.progress import Progress
@@ -32,7 +33,8 @@ def make_view(
         )
         title = f"{plan.name}  ·  {workers} on {plan.adapter.device}  ·  {place}"
         hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
-        panel = LiveView(progress, console, title=title, hint=hint)
+        # Of its own: what is printed to the other one waits until the view has ended.
+        panel = LiveView(progress, make_console(), title=title, hint=hint)
         return NotebookView(panel) if notebook else panel
     lines = (
         f"Study {plan.name}: {plan.spec.goal}",

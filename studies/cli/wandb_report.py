@@ -26,11 +26,11 @@ def wandb_report_command(
     """
     plan = chosen.find()
     from mnist_core.files import write_atomically
+    from mnist_core.tracking.wandb_account import AccountProblem, check_account
+    from mnist_core.tracking.wandb_internals import report_json, server
     from studies.core.event_log import FILE
     from studies.tracking.follow import read_study
-    from studies.tracking.wandb_internals import report_json, server
     from studies.tracking.wandb_report import build
-    from studies.tracking.wandb_upload import AccountProblem, check_account
 
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError(

@@ -37,7 +37,7 @@ def watch(
         UserError: if the study is not being run, or its log is not on this machine.
     """
     from studies.report.live import LiveView, PlainView
-    from studies.report.progress import Progress
+    from studies.report.progress import progress_of
 
     runs, write = runs or _Runs(plan.location), write or partial(print, flush=True)
     if not runs():
@@ -52,7 +52,7 @@ def watch(
             " runs it"
         )
     tail = Tail(file)
-    progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
+    progress = progress_of(plan.spec)
     for event in tail.read():  # the past
         progress.add(event)
     progress.messages.clear()

@@ -24,6 +24,7 @@ WOULD_PRUNE = "would_prune"
 """System attribute of a sentinel: the step at which the pruner would have stopped it."""
 CARRIED = "carried"  # where a trial of a fork comes from: ``{"study": name, "trial": number}``
 ENTRY = "entry"  # the entry of the list of configurations that a confirm trial trains
+LABEL = "label"  # the name in tables of the configuration that a confirm trial trains
 SCHEDULE = "schedule"
 """Hyperparameters of a finished member by epoch, and the trial whose state it copied:
 ``[{"epoch": 0, "params": …}, {"epoch": 2, "source": 5, "params": …}]``."""
@@ -56,7 +57,7 @@ POPULATION = "population"  # the record of a population
 # --- Of a confirm study.
 
 CONFIRM = ".confirm"  # how the name of a study's confirmation ends
-ENVIRONMENT = "environment"  # versions and data hashes
+ENVIRONMENT = "environment"  # versions, data hashes and commits of the code
 TEST = "test"  # the record of the readings of the test set
 RACE = "race"  # configurations that the race stopped: ``{identity of the params: seeds}``
 

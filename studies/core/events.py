@@ -14,9 +14,10 @@ Kind = Literal[
     "study",
     # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
     # and confirm also counts of those (complete, pruned, failed); search best: value, trial,
-    # params; confirm confirmed: the same of each training; test judged: what is tested, as a noun
+    # params, and choices: choice, counts and best of each, or leaders: the best trials; confirm
+    # confirmed: value, trial, params of each training; test judged: what is tested, as a noun
     "phase",
-    "start",  # data: params, seed, attempt, pid
+    "start",  # data: params, seed, attempt, pid; confirm also label
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds, attributes
     "paused",  # data: value, step, seconds; the trial keeps its state and may start again
@@ -26,7 +27,9 @@ Kind = Literal[
     "lost",  # data: kind, message, attempt
     "tested",  # data: metrics of the confirmed model ``trial`` on the test images
     "result",  # data: the study's result, see ``studies/tracking/recording.py``
-    "elsewhere",  # data: total, done, counts, best; other supervisors have ended trials (--join)
+    # other supervisors have ended trials (--join); data: total, done, counts, best, and choices or
+    # leaders as in "phase"
+    "elsewhere",
     "message",  # data: text, level ("info" | "warning")
 ]
 

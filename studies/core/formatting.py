@@ -89,6 +89,11 @@ def unit(metric: str) -> str:
     return "%" if is_share(metric) else ""
 
 
+def metric_on_test(metric: str) -> str:
+    """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
+    return f"test_{metric.removeprefix('val_')}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds: ``0.4 s``, ``12 s``, ``3:05``, ``1:02:03``."""
     if seconds < 10:

@@ -21,6 +21,12 @@ def confirm_seeds(study_seed: int, k: int) -> tuple[int, ...]:
     return tuple(_HALF + _digest("confirm", study_seed, index) % _HALF for index in range(k))
 
 
+def nth_confirm_seed(study_seed: int, k: int, seed: object) -> int:
+    """Return which of the ``k`` confirm seeds ``seed`` is, from 1; 0: it is none of them."""
+    seeds = confirm_seeds(study_seed, k)
+    return seeds.index(seed) + 1 if seed in seeds else 0
+
+
 def sampler_seed(study_seed: int, number: int) -> int:
     """Return the seed of the sampler that proposes trial ``number``, 0 <= seed < 2**32."""
     # Each trial has its own, so a resumed study is the same as one that was never interrupted.

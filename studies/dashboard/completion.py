@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from mnist_core.evaluation import validation_summary
-from studies.analysis.mistakes import MistakeImages
+from objectives.mistake_images import MistakeImages
 from studies.analysis.stored_study import Stored
 from studies.core.attributes import ATTEMPT, CONFIRM, FAILURE, SECONDS, SEED
 from studies.core.trials import TrialRecord
@@ -50,6 +50,8 @@ class Completion:
         if detail["name"] not in (self._name, f"{self._name}{CONFIRM}"):
             return  # another study in the same storage
         confirm = detail["name"] != self._name
+        # Studies of older versions have not kept the names.
+        detail.setdefault("objective_names", list(self._stored.plan.goals.names))
         records = {record.number: record for record in self._records(confirm)}
         # Optuna's best trial is the luckiest single training: in a finished study the winner's
         # trials take its place.

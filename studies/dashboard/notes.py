@@ -3,35 +3,37 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnist_core.console.plain_text import counted, markdown
+from mnist_core.console.plain_text import counted
+from mnist_core.console.plain_text import markdown as escaped
 from mnist_core.evaluation import validation_summary
 from mnist_core.evaluation.right_answers import NAME as RIGHT
 from studies.analysis.figure_data import best_first, best_of, complete
-from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
-from studies.core.attributes import ENQUEUED, LEARNED, SENTINEL
-from studies.core.formatting import duration, mean_text, metric_text, params_text, unit
+from studies.core.attributes import ENQUEUED, LABEL, LEARNED, SENTINEL
+from studies.core.formatting import duration, metric_on_test, metric_text, params_text
+from studies.core.seeds import nth_confirm_seed
 from studies.core.trials import TrialRecord, TrialState
 from studies.core.words import words
 from studies.dashboard.pictures import CONFUSION
-from studies.report.live import sparkline
+from studies.dashboard.standings import on_seeds, row_of, so_far, standing_text, study_text
 from studies.report.overview import counts_text
+from studies.report.sparklines import sparkline
 from studies.report.table import markdown as result_markdown
 
 
 def study_note(stored: Stored) -> str:
     """Return the note of a study's search, in Markdown."""
+    said, progress = f"**{escaped(study_text(stored))}**", f"*{_progress(stored)}*"
     if stored.differs:
-        progress = (
+        said = (
             "*The dashboard was opened with other settings than the study was run with, so no"
             f" result is shown: {stored.differs}*"
         )
-    else:
-        progress = f"*{_progress(stored)}*"
+        progress = ""
     if stored.result is not None and stored.result.best is not None:
-        return f"{result_markdown(stored.result)}\n{progress}\n"
+        return f"{said}\n\n{result_markdown(stored.result)}\n{progress}\n"
     spec = stored.plan.spec
-    parts = [f"# {spec.name}", spec.goal, progress, _best(stored)]
+    parts = [said, _best(stored), f"# {spec.name}", spec.goal, progress]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -45,7 +47,8 @@ def confirm_note(stored: Stored) -> str:
         f"{f', and {default}' if spec.reference is not None else ''}, trained again on the same"
         " fresh seeds."
     )
-    return f"{text}\n\n{study_note(stored)}"
+    verdict, rest = study_note(stored).split("\n\n", maxsplit=1)
+    return f"{verdict}\n\n{text}\n\n{rest}"
 
 
 def _progress(stored: Stored) -> str:
@@ -114,13 +117,6 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-_STANDINGS = {
-    "tie": "not told apart from the best,",
-    "too noisy": "too noisy to tell from the best,",
-    "worse": "worse than the best,",
-    "collapsed": "not ranked, as {collapsed}; the best is",
-    "runner-up": "another configuration of its choice leads it; the best is",
-}
 _WRITTEN = 12
 """Reports of a curve that are written out, the last ones."""
 
@@ -146,8 +142,8 @@ class TrialNotes:
 
     def note(self, record: TrialRecord) -> str:
         """Return the note of one trial, in Markdown."""
-        lines = [f"**{self.verdict(record)}**", self._of_confirmation(record)]
-        lines += [self._curve(record), self._params(record)]
+        first, *further = [said for said in (self._standing(record), self.verdict(record)) if said]
+        lines = [f"**{first}**", *further, self._curve(record), self._params(record)]
         lines.append(self._circumstances(record))
         if record.failure is not None and record.failure.traceback:
             # Three backticks in a traceback would end the code block.
@@ -173,7 +169,7 @@ class TrialNotes:
             return f"{said}, with {value}."
         if not record.complete:
             failure = record.failure
-            return f"Failed: {markdown(failure.text)}" if failure else "Failed."
+            return f"Failed: {escaped(failure.text)}" if failure else "Failed."
         if self._confirm:
             return f"{value} {self._confirmed(record)}"
         if record.number not in self._ranks:
@@ -187,47 +183,36 @@ class TrialNotes:
             place = f"the only one of {choice} so far"
         return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
 
-    def _of_confirmation(self, record: TrialRecord) -> str:
-        """Return a sentence about a search trial's configuration on fresh seeds."""
+    def _standing(self, record: TrialRecord) -> str:
+        """Return a sentence: how the confirmed configuration of a trial stands."""
         result = self._stored.result
-        if self._confirm or result is None or result.best_row is None:
+        row = row_of(result, record, confirm=self._confirm)
+        if result is not None and row is not None:
+            return escaped(f"{so_far(self._stored)}{standing_text(result, row)}")
+        if self._confirm or result is None or result.several or result.best_row is None:
+            return ""
+        if self._ranks.get(record.number, (0, 0))[0] != 1:
             return ""
         best = result.best_row
-        for row in result.shown_rows:
-            if row.confirm and row.candidate and row.candidate.search_trial == record.number:
-                standing = result.standing(row)
-                said = f"Confirmed: {self._on_seeds(row)}"
-                if standing in _STANDINGS:
-                    how = _STANDINGS[standing].format(collapsed=row.collapsed)
-                    return f"{said}: {how} {best.label}, {self._on_seeds(best)}."
-                return f"{said}: the best." if standing else f"{said}."
-        if self._ranks.get(record.number, (0, 0))[0] == 1 and not result.several:
-            trial = best.candidate.search_trial if best.candidate else None
-            which = best.label if trial is None else f"{best.label}, trial {trial}"
-            return (
-                f"The best single {self._words.trial} of the search, not the study's answer."
-                f" That is {which}, confirmed: {self._on_seeds(best)}."
-            )
-        return ""
-
-    def _on_seeds(self, row: Row) -> str:
-        metric = self._spec.metric
-        n = row.confirm.n if row.confirm else 0
-        said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
-        result = self._stored.result
-        judged = result.verdicts.judged_on if result is not None else ""
-        images = f" ({judged})" if judged else ""
-        return f"{said} on {n} fresh seed{'s' if n != 1 else ''}{images}"
+        trial = best.candidate.search_trial if best.candidate else None
+        which = best.label if trial is None else f"{best.label}, trial {trial}"
+        return (
+            f"The best single {self._words.trial} of the search, not the study's answer."
+            f" That is {which}, confirmed: {on_seeds(result, best)}."
+        )
 
     def _confirmed(self, record: TrialRecord) -> str:
-        label = record.attributes.get("label", "a configuration")
+        label = record.attributes.get(LABEL, "a configuration")
         test = self._stored.test.values.get(record.number, {})
         name = metric_on_test(self._spec.metric)
         read = f"; {self._words.tested} {metric_text(name, test[name])}" if name in test else ""
         answers = record.attributes.get(RIGHT)
         again = "run" if self._spec.own is not None else "trained"
         judged = f"on the {answers['of']}, " if answers else ""
-        return f"{judged}for {label}, {again} again on a fresh seed{read}."
+        plan = self._stored.plan
+        nth = nth_confirm_seed(plan.settings.search.seed, plan.confirm_seeds, record.seed)
+        seed = f"fresh seed {nth}" if nth else "a fresh seed"
+        return f"{judged}for {label}, {again} again on {seed}{read}."
 
     def _curve(self, record: TrialRecord) -> str:
         values = list(record.curve.values())

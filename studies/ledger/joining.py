@@ -41,6 +41,7 @@ class JoinedBook(TrialBook):
         self._guard = WriteGuard(storage)
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
+        self._choice: str | None = options["pruning"][2]
         guarded = cast(Storage, self._guard)
         member.in_turn(lambda: TrialBook.__init__(self, study, guarded, ordered=False, **options))
 
@@ -161,7 +162,7 @@ class JoinedBook(TrialBook):
                 total=self.total,
                 done=self.done,
                 counts=self._table.counts(),
-                best=self._table.best(),
+                **self._table.standing(self.phase, self._choice),
             )
         if self._orphans():
             self._member.in_turn(self._put_orphans_back)

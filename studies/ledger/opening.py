@@ -20,6 +20,7 @@ from studies.core.attributes import (
     FOLDERS,
     IDENTITY,
     IMPORTED,
+    LABEL,
     LEARNED,
     METRICS,
     RECORD,
@@ -49,12 +50,19 @@ from studies.storage import leases
 from studies.storage.belonging import check_folder, check_owner, new_identity, owner
 from studies.storage.leases import Lease
 from studies.storage.membership import Member, join_study
-from studies.storage.open import Storage, create_study, exclusive, load_study, shown
+from studies.storage.open import (
+    Storage,
+    create_study,
+    exclusive,
+    load_study,
+    name_metrics,
+    shown,
+)
 
 __all__ = ["CONFIRM", "Entry", "TrialBook", "check_search", "open_confirm", "open_search"]
 
 
-_HELD = RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, LEARNED, SENTINEL}
+_HELD = RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, LABEL, LEARNED, SENTINEL}
 """User attributes of trials that the book, its source, samplers, pruners and rules look at."""
 
 
@@ -238,6 +246,7 @@ class _Opening:
             )
         check_environment(study, plan.fingerprint()[1])
         check_fingerprint(study, plan.fingerprint())
+        name_metrics(study, plan.goals.names)
         # A trial's confusion matrix and curves take many times the memory of everything else.
         # Its metrics matter to ``PruningPeers`` if there are several objectives.
         self.storage.hold_only(_HELD if plan.goals.several else _HELD - {METRICS})

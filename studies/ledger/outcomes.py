@@ -68,8 +68,8 @@ class TrialEvents:
         """Something is worth a line."""
         self._emit("message", None, text=text, level="info")
 
-    def started(self, task: Task, pid: int) -> None:
-        """A worker has started ``task``."""
+    def started(self, task: Task, pid: int, label: str) -> None:
+        """A worker has started ``task``; ``label`` is the configuration's, "" in the search."""
         self._emit(
             "start",
             task.number,
@@ -77,6 +77,7 @@ class TrialEvents:
             seed=task.seed,
             attempt=task.attempt,
             pid=pid,
+            **({"label": label} if label else {}),
         )
 
     def pruned(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.base import Outcome, Task
-from studies.core.attributes import ATTEMPT, SECONDS, SEED
+from studies.core.attributes import ATTEMPT, LABEL, SECONDS, SEED
 from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
 from studies.core.trials import INFEASIBLE, INTERRUPTED, SUPERVISOR_DIED, Failure, TrialRecord
@@ -119,7 +119,7 @@ class TrialBook:
             **({"at_most": True} if more else {}),
             counts=self._table.counts(),
             **({"paused": self.paused} if self.paused else {}),
-            **self._table.standing(phase),
+            **self._table.standing(phase, pruning[2]),
         )
         # Reset trials whose supervisor died: this process alone holds the lease.
         self._lose_running(SUPERVISOR_DIED)
@@ -183,7 +183,8 @@ class TrialBook:
     def started(self, task: Task, pid: int) -> None:
         """Note that a worker has started ``task``."""
         self._attempts.start(task.number)
-        self._events.started(task, pid)
+        label = self._trials[task.number].user_attrs.get(LABEL, "")
+        self._events.started(task, pid, label)
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         """Decide whether ``task`` continues; the report itself is written by ``flush``."""

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import UserError
 from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
 from studies.core.trials import Failure
+from studies.ledger.leaderboard import best_result, leaderboard, result_of
 from studies.ledger.proposing import propose
 from studies.ledger.write_queue import WriteQueue
-from studies.search.failures import is_feasible
 from studies.storage.open import Storage
 from studies.storage.optuna_internals import (
     drafts_known,
@@ -141,21 +141,20 @@ class TrialTable:
 
     def results(self) -> list[dict[str, Any]]:
         """Return value (of the first objective), number and params of each feasible trial."""
-        complete = [self.trials[number] for number in self.numbers(TrialState.COMPLETE)]
-        return [
-            {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
-            for trial in complete
-            if is_feasible(trial)
-        ]
+        return list(filter(None, map(result_of, self.trials.values())))
 
     def best(self) -> dict[str, Any] | None:
         """Return the best result in the first objective, None if there is no result."""
-        pick = max if self.direction is StudyDirection.MAXIMIZE else min
-        return pick(self.results(), key=lambda result: result["value"], default=None)
+        return best_result(self.results(), self.direction)
 
-    def standing(self, phase: str) -> dict[str, Any]:
-        """Return what the study has found so far, as facts of the event of its ``phase``."""
-        return {"confirmed": self.results()} if phase == "confirm" else {"best": self.best()}
+    def standing(self, phase: str, choice: str | None) -> dict[str, Any]:
+        """Return what the study has found so far, as facts of the event of its ``phase``.
+
+        ``choice``: the parameter whose choices are compared; "" or None: none.
+        """
+        if phase == "confirm":
+            return {"confirmed": self.results()}
+        return {"best": self.best(), **leaderboard(self.trials.values(), choice, self.direction)}
 
     def put_off(self, write: Callable[[], None]) -> None:
         """Have ``flush`` call ``write``, after all that was put off before."""

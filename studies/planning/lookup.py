@@ -253,13 +253,17 @@ def _recorded(now: Now, name: str | None) -> Plan | None:
     with now.location.opened() as studies:
         if studies.storage is None:
             return None
-        name = _in_folder(studies) if name is None else name
+        name = study_in_folder(studies) if name is None else name
         attributes = studies.attributes(name)
         return None if attributes is None else recorded_plan(attributes, _placed(now, name))
 
 
-def _in_folder(studies: OpenedStudies) -> str:
-    """Return which of ``studies`` belongs to the folder; "": another storage holds it."""
+def study_in_folder(studies: OpenedStudies) -> str:
+    """Return which of ``studies`` belongs to their folder; "": another storage holds it.
+
+    Raises:
+        UserError: if several may.
+    """
     # A folder may be from another machine, renamed, or moved aside by --fresh: what it holds
     # counts, not its name.
     folder = studies.location.folder

@@ -17,7 +17,7 @@ from studies.analysis.candidates import Candidate
 from studies.analysis.racing import FIRST_LOOK, race
 from studies.analysis.runners_up import leads
 from studies.analysis.summary import metric_step
-from studies.core.attributes import RACE
+from studies.core.attributes import LABEL, RACE
 from studies.core.events import Stream
 from studies.core.seeds import FIRST_SEEDS
 from studies.core.trials import TrialRecord, TrialState
@@ -194,4 +194,4 @@ def _ended(records: Sequence[TrialRecord]) -> set[tuple[str, int]]:
 
 
 def _entry(candidate: Candidate, seed: int) -> Entry:
-    return Entry(params=candidate.params, seed=seed, attributes={"label": candidate.label})
+    return Entry(params=candidate.params, seed=seed, attributes={LABEL: candidate.label})

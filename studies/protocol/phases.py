@@ -32,6 +32,7 @@ from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord
 from studies.ledger.opening import Entry, TrialBook, open_confirm, open_search
 from studies.planning import fingerprint
+from studies.planning.commits import commits
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import RunningStates
@@ -233,7 +234,8 @@ class _Run:
         if book.done < book.total:
             asked = [(self.plan.adapter,)]
             (described,) = engines.call(self.control.engine, fingerprint.describe, asked)
-            book.set_attribute(ENVIRONMENT, described)
+            # Not in the worker: Ray sends it a copy of the code, without its checkout.
+            book.set_attribute(ENVIRONMENT, {**described, "code": commits()})
         self._run_remaining(book, keep_models=models_folder(self.plan.folder))
 
     def warn(self, text: str) -> None:

@@ -103,10 +103,11 @@ class Group(Block):
 
 @dataclass(frozen=True)
 class Details(Block):
-    """Blocks that open on a click."""
+    """Blocks that open on a click; ``again``: paper leaves them out, as it has the same already."""
 
     summary: str
     blocks: tuple[Block, ...]
+    again: bool = False
 
 
 @dataclass(frozen=True)

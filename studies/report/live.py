@@ -1,38 +1,24 @@
-"""The live view of a running study: a listener of its events."""
+"""The views of a running study, which are listeners of its events."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.panel import Panel
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console, RenderableType
 
 from mnist_core.console.plain_text import counted
 from studies.core.events import Event
 from studies.core.formatting import duration, metric_text, params_text
 from studies.core.trials import reason_text
+from studies.report.full_screen import FullScreen
+from studies.report.panel import TITLES, Frame, draw
 from studies.report.progress import Progress, Running
 
-# Under a per cent of a core (benchmarks/live_view.py).
-REFRESH_PER_SECOND = 2
-_BARS = "▁▂▃▄▅▆▇█"
-_TITLES = {"search": "Search", "confirm": "Confirm", "test": "Test"}
-
-
-def sparkline(values: Sequence[float], *, width: int = 12) -> str:
-    """Draw the last ``width`` values as bars of eight heights, scaled to their own range."""
-    # NaN is not equal to itself, and has no height.
-    tail = [value for value in values[-width:] if value == value]
-    if not tail:
-        return ""
-    low, high = min(tail), max(tail)
-    if high == low:
-        return _BARS[3] * len(tail)
-    return "".join(_BARS[round((value - low) / (high - low) * 7)] for value in tail)
+REFRESH_SECONDS = 1.0
+"""Time between two drawings: under a per cent of a core (``benchmarks/live_view.py``)."""
+_PRINTED = 4
+"""Printed lines that the view shows, the last ones."""
 
 
 class PlainView:
@@ -67,7 +53,7 @@ class PlainView:
         data = event.data
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
-            title = _TITLES.get(progress.phase, progress.phase)
+            title = TITLES.get(progress.phase, progress.phase)
             what = progress.judged if progress.phase == "test" else "trial"
             most = "at most " if data.get("at_most") else ""
             self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
@@ -100,113 +86,61 @@ class PlainView:
 
 
 class LiveView:
-    """The panel on a terminal: running trials with their curves, the best, counts, time left."""
+    """The panel on a terminal, which it has to itself until the view ends.
+
+    Args:
+        progress: takes in the events.
+        console: drawn on; not one that others print to.
+        title: of the panel.
+        hint: the panel's last line.
+    """
 
     def __init__(self, progress: Progress, console: Console, *, title: str, hint: str = "") -> None:
         self._progress = progress
         self._console = console
         self._title = title
         self._hint = hint
-        self._live = Live(
-            console=console,
-            get_renderable=self._safely,
-            refresh_per_second=REFRESH_PER_SECOND,
-            transient=True,
-            # Other output goes above the panel, not through it.
-            redirect_stdout=True,
-            redirect_stderr=True,
+        self._printed: deque[str] = deque(maxlen=_PRINTED)
+        self._screen = FullScreen(
+            console, self._frame, seconds=REFRESH_SECONDS, say=self._printed.append
         )
+        self._drawn: RenderableType = ""
 
     def __enter__(self) -> Self:
-        self._live.start()
+        self._screen.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._live.stop()
+        self._screen.__exit__(*exception)
 
     def __call__(self, event: Event) -> None:
-        """Take in ``event``; rich's own thread draws, so this returns at once."""
-        trial = self._progress.add(event)
-        if event.kind in ("failed", "lost") and trial is not None:
-            reason = reason_text(event.data.get("kind"), event.data.get("message"))
-            self._progress.messages.append(f"trial {trial.number} {event.kind}: {reason}")
+        """Take in ``event``; a thread draws, so this returns at once."""
+        self._progress.add(event)
 
-    def _safely(self) -> RenderableType:
-        # The drawing thread reads what another thread writes: a dict that changes during a copy
-        # raises RuntimeError. The next frame comes half a second later.
+    def _frame(self) -> RenderableType:
+        # The drawing thread reads what another thread writes: a collection that changes during a
+        # copy raises RuntimeError. The old frame stays, and the next one comes within a second.
         try:
-            return self.render()
+            self._drawn = self.render(height=self._console.height)
         except RuntimeError:
-            return Text("")
+            return self._drawn
+        return self._drawn
 
-    def render(self, now: float | None = None) -> RenderableType:
-        """Draw the panel as it stands at ``now`` (seconds since the epoch)."""
-        progress = self._progress
-        at = time.time() if now is None else now
-        parts: list[RenderableType] = []
-        if progress.phase == "test":
-            # Only the trainer's models share one test set.
-            what = "reading the test set, " if progress.judged == "model" else ""
-            said = f"Test: {what}{counted(progress.total, progress.judged)} …"
-            parts.append(Text(said, "bold"))
-        else:
-            parts.append(self._status(at))
-        if progress.running:
-            parts.append(self._running(at))
-        if progress.best is not None:
-            best = Text("best so far  ", style="dim")
-            best.append(metric_text(progress.metric, progress.best.value), style="bold green")
-            best.append(f"  {progress.best.what}  {params_text(progress.best.params)}")
-            best.no_wrap, best.overflow = True, "ellipsis"
-            parts.append(best)
-        for message in list(progress.messages):
-            parts.append(Text(message, style="yellow", no_wrap=True, overflow="ellipsis"))
-        if self._hint:
-            parts.append(Text(self._hint, style="dim", no_wrap=True, overflow="ellipsis"))
-        return Panel(
-            Group(*parts), title=Text(self._title), title_align="left", border_style="blue"
+    def render(
+        self, now: float | None = None, *, width: int | None = None, height: int | None = None
+    ) -> RenderableType:
+        """Draw the panel as it stands at ``now`` (seconds since the epoch).
+
+        Args:
+            now: None: the clock's time.
+            width: characters of a line; None: the console's.
+            height: lines at most; None: as many as it needs.
+        """
+        frame = Frame(
+            now=time.time() if now is None else now,
+            width=width or self._console.width,
+            height=height,
+            ascii_only=self._console.options.ascii_only,
         )
-
-    def _status(self, now: float) -> RenderableType:
-        progress = self._progress
-        line = Table.grid(padding=(0, 2), expand=True)
-        line.add_column(no_wrap=True)
-        line.add_column(ratio=1)
-        line.add_column(no_wrap=True)
-        counts = Text()
-        counts.append(f"{progress.counts['complete']} complete", style="green")
-        counts.append(f"  {progress.counts['pruned']} pruned", style="cyan")
-        if progress.paused:
-            counts.append(f"  {len(progress.paused)} paused", style="blue")
-        failed = progress.counts["failed"]
-        counts.append(f"  {failed} failed", style="red" if failed else "dim")
-        pace, left = progress.per_minute(now), progress.seconds_left(now)
-        about = f"{pace:.0f}/min  " if pace is not None else ""
-        about += f"{duration(left)} left" if left is not None else "estimating …"
-        title = _TITLES.get(progress.phase, progress.phase or "Starting")
-        line.add_row(
-            Text(f"{title} {progress.done}/{progress.total}", style="bold"),
-            ProgressBar(total=max(1, progress.total), completed=progress.done),
-            Text(about),
-        )
-        return Group(line, counts)
-
-    def _running(self, now: float) -> RenderableType:
-        table = Table(box=None, padding=(0, 1), show_header=True, header_style="dim", expand=True)
-        table.add_column("trial", justify="right", no_wrap=True)
-        table.add_column("parameters", ratio=1, no_wrap=True, overflow="ellipsis")
-        table.add_column("step", justify="right", no_wrap=True)
-        table.add_column("curve", no_wrap=True, min_width=6)
-        table.add_column("last", justify="right", no_wrap=True, min_width=7)
-        table.add_column("time", justify="right", no_wrap=True, min_width=5)
-        for trial in list(self._progress.running.values()):
-            curve = list(trial.curve)
-            table.add_row(
-                f"{trial.number}" + (f"'{trial.attempt}" if trial.attempt else ""),
-                params_text(trial.params),
-                str(trial.step or ""),
-                sparkline(curve),
-                metric_text(self._progress.metric, curve[-1]) if curve else "",
-                duration(now - trial.began),
-            )
-        return table
+        printed = list(self._printed)
+        return draw(self._progress, frame, title=self._title, hint=self._hint, printed=printed)

@@ -10,9 +10,10 @@ from typing import Any, Self
 from rich.console import Console
 
 from studies.core.events import Event
-from studies.report.live import REFRESH_PER_SECOND, LiveView
+from studies.report.live import LiveView
 
 _WIDTH = 110  # characters of a line of the panel
+REFRESH_PER_SECOND = 2
 
 
 def in_notebook() -> bool:
@@ -48,7 +49,7 @@ class NotebookView:
         text = io.StringIO()
         # In a notebook rich would otherwise show the panel itself, once more with each drawing.
         console = Console(file=text, width=_WIDTH, color_system=None, force_jupyter=False)
-        console.print(self._view.render())
+        console.print(self._view.render(width=_WIDTH))
         return f"<pre>{html.escape(text.getvalue())}</pre>"
 
     def _draw(self) -> None:

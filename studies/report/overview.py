@@ -1,21 +1,17 @@
-"""What ``python -m studies list|show|status`` print."""
+"""What ``python -m studies show|status`` print."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mnist_core import plugins
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
 from studies import catalog
 from studies.analysis.figure_data import best_of, complete
-from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.redaction import masked
@@ -91,39 +87,6 @@ def describe_parameter(name: str, parameter: Parameter) -> str:
     if (when := parameter.when) is None:
         return text
     return f"{text}; when {when.parameter} is {', '.join(map(str, when.values))}"
-
-
-def print_studies(
-    shipped: Iterable[CatalogStudy], results: Path, found: Sequence[FoundStudy]
-) -> None:
-    """Print each study of the catalog, and each in the folder ``results`` with its state."""
-    console, table = make_console(), _table()
-    table.add_column("study", no_wrap=True)
-    table.add_column("goal")
-    for one in shipped:
-        goal = f"broken: {one.broken}" if one.broken else one.goal
-        own = "" if one.file.startswith("studies/catalog/") else f" ({one.file})"
-        table.add_row(one.name, escape(goal + own))
-    console.print(table)
-    for line in plugins.broken():
-        console.print(escape(f"broken: {line}"))
-    if not found:
-        return
-    table = _table()
-    table.add_column(f"in {escape(str(from_here(results)))}", overflow="fold")
-    table.add_column("state", overflow="fold")
-    table.add_column("goal")
-    for study in found:
-        table.add_row(escape(study.folder.name), escape(_state(study)), escape(study.goal))
-    console.print(table)
-
-
-def _state(study: FoundStudy) -> str:
-    if study.state == UNREADABLE:
-        return f"cannot be read: {study.why}"
-    if study.state == ELSEWHERE:
-        return f"kept in {study.why}" if study.why else "its database is gone"
-    return f"{study.state}, running" if study.running else study.state
 
 
 def print_plan(plan: Plan) -> None:

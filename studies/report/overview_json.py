@@ -7,7 +7,9 @@ from typing import Any
 
 from mnist_core import plugins
 from studies.analysis.figure_data import best_of, complete
-from studies.analysis.found_studies import CatalogStudy, FoundStudy
+from studies.analysis.found_studies import CatalogStudy
+from studies.analysis.kept_result import Best
+from studies.analysis.listed_study import FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
 from studies.planning.layers import unused_settings
@@ -20,7 +22,7 @@ from studies.storage.leases import Lease
 def studies_json(
     shipped: Iterable[CatalogStudy], results: Path, found: Iterable[FoundStudy]
 ) -> dict[str, Any]:
-    """Return the studies of the catalog, and those that lie in the folder ``results``."""
+    """Return the studies of the catalog, and those that exist."""
     return {
         "schema": SCHEMA,
         "catalog": [
@@ -38,14 +40,33 @@ def studies_json(
         "results": [
             {
                 "name": one.name,
-                "folder": str(one.folder),
+                "folder": one.folder and str(one.folder),
+                "storage": one.storage or None,
                 "goal": one.goal,
                 "state": one.state,
                 "running": one.running,
                 "why": one.why or None,
+                "done": one.done,
+                "planned": one.planned,
+                "confirmed": one.confirmed,
+                "best": one.best and _best_value(one.best),
+                "verdict": one.verdict or None,
+                "date": one.date and one.date.isoformat(timespec="seconds"),
+                "size": one.size,
             }
             for one in found
         ],
+    }
+
+
+def _best_value(best: Best) -> dict[str, Any]:
+    interval = best.interval
+    return {
+        "metric": best.metric,
+        "value": best.value,
+        "low": interval and interval.low,
+        "high": interval and interval.high,
+        "seeds": interval.n if interval else None,
     }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from mnist_core.version import package_version
 from studies.analysis.export import FILE as BEST_CONFIG
+from studies.analysis.kept_result import FILE as FILE
 from studies.analysis.result import Row, StudyResult, means
 from studies.analysis.trends import trend_of
 from studies.core.event_log import FILE as EVENTS
@@ -16,7 +17,6 @@ from studies.report.warnings import warnings
 from studies.statistics.intervals import CONFIDENCE, Interval
 from studies.statistics.verdicts import Judgement
 
-FILE = "result.json"
 SCHEMA = 1
 """Changes when a key is renamed, is removed or means something else; new keys do not change it."""
 
@@ -54,6 +54,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "files": _files(result),
             "data": {"name": plan.adapter.data_name, **result.environment.get("data", {})},
             "versions": dict(result.environment.get("versions", {})),
+            "code": dict(result.environment.get("code", {})),
             "written_by": package_version(),
         }
     )

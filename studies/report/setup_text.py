@@ -1,11 +1,15 @@
 """One line that says what was trained on what, where and when."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist_core.console.plain_text import counted
+from mnist_core.version import PACKAGE
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
+
+_BRIEF = 9
+"""Characters of a commit that stand in the line."""
 
 
 def setup_line(found: Stored) -> str:
@@ -21,9 +25,20 @@ def setup_line(found: Stored) -> str:
     if dates := _dates(records):
         parts.append(dates)
     versions = found.environment.get("versions", {})
-    named = [f"{name} {versions[name]}" for name in ("mnist-studies", "torch") if name in versions]
+    named = [f"{name} {versions[name]}" for name in (PACKAGE, "torch") if name in versions]
+    named += [f"{name} {text}" for name, text in commit_texts(found.environment, brief=True)]
     text = "; ".join([*parts, *([", ".join(named)] if named else [])])
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def commit_texts(environment: Mapping[str, Any], *, brief: bool = False) -> list[tuple[str, str]]:
+    """Return the commit of each checkout whose code the study ran, with the checkout's name."""
+    found = []
+    for name, known in environment.get("code", {}).items():
+        commit = known["commit"][:_BRIEF] if brief else known["commit"]
+        state = {True: " with changes", False: "", None: ", changes unknown"}[known["changed"]]
+        found.append((name, f"{'commit ' if brief else ''}{commit}{state}"))
+    return found
 
 
 def _trainer(found: Stored, records: Sequence[TrialRecord]) -> list[str]:

@@ -1,14 +1,16 @@
 """What every kind of storage can do beyond Optuna's own storages."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from studies.storage.optuna_internals import backend_of
 
@@ -35,6 +37,14 @@ class StudyWrite:
     refuse: Callable[[Collection[str]], None] = lambda names: None
     # gets what was written as it is read back, before others see it; raises if it differs
     check: Callable[[Sequence[Content]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How far a study is, without its trials."""
+
+    states: Mapping[TrialState, int]  # number of trials in each state
+    last: datetime | None  # when a trial last ended, or else began; local time
 
 
 class Storage(BaseStorage):
@@ -71,6 +81,13 @@ class Storage(BaseStorage):
     @abstractmethod
     def ended(self, trial_id: int, trial: FrozenTrial) -> FrozenTrial:
         """Return ``trial``, which has just ended, sharing what other trials have too."""
+
+    def tally(self, study_id: int) -> Tally:
+        """Return the number of trials in each state, and when the last one ended or began."""
+        trials = self.get_all_trials(study_id, deepcopy=False)
+        times = [one.datetime_complete or one.datetime_start for one in trials]
+        found = max(filter(None, times), default=None)
+        return Tally(states=Counter(one.state for one in trials), last=found and found.astimezone())
 
     @abstractmethod
     def write(self, new: StudyWrite) -> None:

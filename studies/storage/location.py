@@ -1,8 +1,9 @@
 """Which study, and where it is; the one way to open it as it stands."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,12 @@ class OpenedStudies:
     @property
     def search(self) -> "optuna.Study | None":
         """The study's search; None: there is none."""
-        return self._study(self.location.name)
+        return self.load(self.location.name)
 
     @property
     def confirm(self) -> "optuna.Study | None":
         """The study's confirmation; None: it has not started."""
-        return self._study(self.location.confirm)
+        return self.load(self.location.confirm)
 
     def attributes(self, name: str) -> Mapping[str, Any] | None:
         """Return the user attributes of study ``name``; None: there is no such study."""
@@ -98,7 +99,14 @@ class OpenedStudies:
             return None
         return self.storage.get_study_user_attrs(self.storage.get_study_id_from_name(name))
 
-    def _study(self, name: str) -> "optuna.Study | None":
+    def of(self, name: str, folder: Path) -> "OpenedStudies":
+        """Return the same studies, with study ``name`` as the one that is looked for."""
+        other = copy.copy(self)
+        other.location = replace(self.location, name=name, folder=folder)
+        return other
+
+    def load(self, name: str) -> "optuna.Study | None":
+        """Return study ``name``; None: there is none."""
         from studies.storage.open import load_study
 
         if self.storage is None or name not in self.names:

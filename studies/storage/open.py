@@ -21,6 +21,7 @@ from studies.storage.optuna_internals import (
     backend_of,
     create_study,
     load_study,
+    name_metrics,
     study_id,
 )
 from studies.storage.url import (
@@ -42,6 +43,7 @@ __all__ = [
     "exclusive",
     "journal_url",
     "load_study",
+    "name_metrics",
     "one_line_errors",
     "one_line_garbage",
     "open_storage",

@@ -7,12 +7,14 @@ the slower public way is taken, and one line says so.
 import functools
 import inspect
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import optuna
 import sqlalchemy
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
@@ -105,6 +107,16 @@ def create_study(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
     return OpenStudy(name, storage)
+
+
+def name_metrics(study: optuna.Study, names: Sequence[str]) -> None:
+    """Keep the names of the objectives with ``study``: Optuna's dashboard and figures show them."""
+    if study.metric_names == list(names):
+        return
+    with warnings.catch_warnings():
+        # Optuna calls it experimental, since 3.2.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(names))
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from studies.storage.base import Content, Storage, StudyWrite
+from studies.storage.base import Content, Storage, StudyWrite, Tally
 from studies.storage.contents import append, check_same, read_content
 from studies.storage.errors import CopyError, StorageError, reason
 from studies.storage.optuna_internals import (
@@ -169,6 +169,25 @@ class SqlStorage(OpenRDBStorage, Storage):
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return trials
+
+    def tally(self, study_id: int) -> Tally:
+        """Return the number of trials in each state, and when the last one ended or began."""
+        if not tables_known():
+            return super().tally(study_id)
+        trials = tables().trials
+        time = sqlalchemy.func.coalesce(trials.c.datetime_complete, trials.c.datetime_start)
+        query = (
+            sqlalchemy.select(trials.c.state, sqlalchemy.func.count(), sqlalchemy.func.max(time))
+            .where(trials.c.study_id == study_id)
+            .group_by(trials.c.state)
+        )
+        with self.engine.connect() as connection:
+            rows = list(connection.execute(query))
+        found = max((row[2] for row in rows if row[2] is not None), default=None)
+        return Tally(
+            states={row[0]: row[1] for row in rows},
+            last=None if found is None else found.replace(tzinfo=UTC).astimezone(),
+        )
 
     def write(self, new: StudyWrite) -> None:
         """Write studies in one transaction, which is rolled back if the check raises."""

@@ -5,7 +5,6 @@ extra of this project that brings it, or "".
 """
 
 import importlib
-import importlib.util
 import os
 import pkgutil
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import Any
 
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
+from mnist_core.tracking import check_installed
 from studies.planning.tracking_settings import TrackingSettings
 
 _PARTS = frozenset({"backfill", "base", "follow", "kept", "process", "recording"})
@@ -59,11 +59,7 @@ def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
         package, extra = _needed(name, module(name))
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(
-                f"{source}: {name} needs the package {package}, which is not installed:"
-                f" pip install '{f'mnist-studies[{extra}]' if extra else package}'"
-            )
+        check_installed(name, package, extra, option=source)
         wanted.append(name)
     return list(dict.fromkeys(wanted))
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from studies.analysis.stored_study import Stored
+from studies.core.attributes import LABEL
 from studies.core.events import Event, Kind
 from studies.core.trials import TrialRecord, TrialState
 
@@ -38,6 +39,8 @@ def _events(phase: str, record: TrialRecord, metric: str) -> Iterator[Event]:
         return Event(kind=kind, phase=phase, trial=record.number, data=data, time=time)
 
     start = {"params": record.params, "seed": record.seed, "attempt": record.attempt}
+    if LABEL in record.attributes:
+        start["label"] = record.attributes[LABEL]
     yield event("start", began, {**start, "filled": True})
     last = max(record.curve, default=1)
     for step, value in record.curve.items():

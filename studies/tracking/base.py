@@ -42,6 +42,8 @@ class Trial:
         number: from 0 in each phase; in ``test`` that of the confirm trial.
         config: resolved settings of the trainer that differ from the study's, by dotted name;
             None: the trial has no such setting.
+        label: the configuration's name in tables; "" in the search.
+        nth_seed: which of the confirm seeds it has, from 1; 0: in the search, or not known.
         began: seconds after 1970.
         reports: in order, each step once.
         attributes: what the objective left: device, confusion matrix …
@@ -53,6 +55,8 @@ class Trial:
     params: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
+    label: str = ""
+    nth_seed: int = 0
     began: float = 0.0
     reports: list[Report] = field(default_factory=list)
     state: str = TrialState.RUNNING.word
@@ -128,7 +132,10 @@ class Study:
         ]
 
     def title_of(self, trial: Trial) -> str:
-        """Return what people call a trial, e.g. ``search 12 adam``."""
+        """Return what people call a trial: ``search 12 adam``, ``confirm adam seed 3``."""
+        # Logs of older versions have no labels.
+        if trial.label and trial.nth_seed:
+            return f"{trial.phase} {trial.label} seed {trial.nth_seed}"
         choice = trial.params.get(str(self.about.get("scientific", "")), "")
         return f"{trial.phase} {trial.number} {choice}".rstrip()
 

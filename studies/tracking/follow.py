@@ -108,6 +108,8 @@ class Follower:
             params=data.get("params") or {},
             config=data.get("config") or {},
             seed=data.get("seed"),
+            label=data.get("label") or "",
+            nth_seed=data.get("nth_seed") or 0,
             began=event.time,
         )
         if trial.phase == "test":
@@ -173,7 +175,8 @@ class Follower:
         confirmed = self.study.trials.get(("confirm", trial.number))
         if confirmed is not None:
             trial.params, trial.config = confirmed.params, confirmed.config
-            trial.seed = confirmed.seed
+            trial.seed, trial.nth_seed = confirmed.seed, confirmed.nth_seed
+            trial.label = confirmed.label
 
     def _known(self, event: Event, number: int) -> Trial | None:
         """Return the running trial, started here if its start is missing; None: it has ended."""

@@ -12,6 +12,9 @@ Each run starts in the log with the ``study`` event, which holds::
     machine     device, workers, threads
     versions    python, torch, optuna, this package
 
+A ``start`` event also has ``config``, the trial's resolved settings that differ from ``train``. One
+of a confirm trial has ``nth_seed``: which of the confirm seeds it has, from 1.
+
 A finished study ends with the ``result`` event: ``verdict`` (lines), ``table`` (a row a choice),
 ``best`` (label, params, value, interval, confirm trial) and ``files`` by what they are.
 """
@@ -31,6 +34,7 @@ from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
 from studies.core.events import Event
 from studies.core.redaction import masked
+from studies.core.seeds import nth_confirm_seed
 from studies.planning.plan import Plan
 from studies.storage.belonging import new_identity
 from studies.tracking import chosen
@@ -86,7 +90,8 @@ class Recording:
         if not self._begun:
             self._begin()
         if event.kind == "start":
-            event = replace(event, data={**event.data, "config": self._config(event)})
+            more = {"config": self._config(event), **self._nth_seed(event)}
+            event = replace(event, data={**event.data, **more})
             for line in self._trackers.start():
                 self._say(line)
         elif event.kind in OVER and event.trial is not None:
@@ -156,6 +161,14 @@ class Recording:
             self._concluded = contents.concluded
         about = describe(self._plan, study or new_identity(), shared=self._shared)
         self._log(Event(kind="study", phase="", data=about))
+
+    def _nth_seed(self, event: Event) -> dict[str, int]:
+        """Return which of the confirm seeds a confirm trial has, from 1: people read no 63 bits."""
+        if event.phase != "confirm":
+            return {}
+        plan, seed = self._plan, event.data.get("seed")
+        nth = nth_confirm_seed(plan.settings.search.seed, plan.confirm_seeds, seed)
+        return {"nth_seed": nth} if nth else {}
 
     def _config(self, event: Event) -> dict[str, Any]:
         """Return a trial's resolved settings that differ from those that all trials share."""

@@ -1,9 +1,11 @@
 """TensorBoard: ``tensorboard --logdir results/<study>/tensorboard``.
 
-One folder for each trial, ``search-12``, and one ``study``: every trial's last value by its number.
+One folder for each trial, as TensorBoard calls a run by its folder: ``search 12 adam``,
+``confirm adam seed 3 (7)`` with the trial's number. And one ``study``: every trial's last value by
+its number.
 """
 
-import json
+import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -11,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.evaluation.pictures import mosaic
+from mnist_core.tracking.tensorboard_internals import RunFile, as_code, open_run, plain
+from studies.core.formatting import metric_on_test
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, markdown_table
-from studies.tracking.tensorboard_internals import RunFile, open_run
 from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("tensorboard", "tensorboard")
 STUDY = "study"
+_NOT_IN_NAMES = re.compile(r"[^\w .,()+=-]")
+_LONGEST = 100
 
 
 def create(study: Study, place: Place) -> "TensorBoard":
@@ -35,7 +40,7 @@ class TensorBoard(Tracker):
 
     def begin(self, study: Study, trial: Trial) -> None:
         """Start its folder from nothing."""
-        self._files[trial.key] = self._file(f"{trial.phase}-{trial.number}")
+        self._files[trial.key] = self._file(_folder_name(study, trial))
 
     def report(self, study: Study, trial: Trial, report: Report) -> None:
         """Add a point to each curve, and to that of the seconds."""
@@ -47,9 +52,10 @@ class TensorBoard(Tracker):
         file = self._files[trial.key]
         ends = {f"end/{name}": value for name, value in trial.metrics.items()}
         if trial.value is not None:
-            ends[f"end/{study.metric}"] = trial.value
+            # Of a confirmed trial the value is another metric, which it has beside this one.
+            ends.setdefault(f"end/{study.metric}", trial.value)
         values = {"phase": trial.phase, "state": trial.state}
-        values |= {name: _simple(value) for name, value in trial.params.items()}
+        values |= {name: plain(value) for name, value in trial.params.items()}
         file.hyperparameters(
             values,
             columns=_columns(study, values),
@@ -67,7 +73,7 @@ class TensorBoard(Tracker):
             "params": trial.params,
             "config": study.config_of(trial),
         }
-        file.text("trial", _code(text), trial.ended)
+        file.text("trial", as_code(text), trial.ended)
         validation = self._mistakes.of(study, trial)
         if validation is not None and validation.pictures:
             file.image("mistakes", mosaic(validation.pictures), trial.ended)
@@ -116,13 +122,20 @@ class TensorBoard(Tracker):
         return open_run(folder)
 
 
+def _folder_name(study: Study, trial: Trial) -> str:
+    """Return the name of a trial's folder, which no other trial of the study has."""
+    title = _NOT_IN_NAMES.sub("_", study.title_of(trial))[:_LONGEST]
+    # A later search may confirm another configuration of the same choice on the same seed.
+    return f"{title} ({trial.number})" if trial.label else title
+
+
 def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of the HPARAMS page by name, each with an example of its values."""
     # TensorBoard takes all columns from the first run that it finds. So each run names those of
     # the whole space, also parameters that it does not have.
     examples: dict[str, Any] = {}
     for name, described in study.about.get("space", {}).items():
-        choices = [_simple(choice) for choice in described.get("choices", [described.get("low")])]
+        choices = [plain(choice) for choice in described.get("choices", [described.get("low")])]
         # A column has one type: True and "auto" together are text.
         alike = len({isinstance(choice, str) for choice in choices}) == 1
         examples[name] = choices[0] if alike else str(choices[0])
@@ -131,15 +144,10 @@ def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metrics(study: Study, ends: Mapping[str, float]) -> list[str]:
     """Return the curves of all trials so far whose last values the HPARAMS page shows."""
+    # TensorBoard takes these columns, too, from one run: so also what only tested models have.
     known = {f"end/{study.metric}": None, **dict.fromkeys(ends)}
+    if study.metric.startswith("val_"):
+        known[f"end/{metric_on_test(study.metric)}"] = None
     for trial in study.trials.values():
         known |= dict.fromkeys(f"end/{name}" for name in trial.metrics)
     return list(known)
-
-
-def _simple(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def _code(value: Any) -> str:
-    return "\n".join(f"    {line}" for line in json.dumps(value, indent=1).splitlines())

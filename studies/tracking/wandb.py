@@ -5,54 +5,35 @@ the state a tag. Offline runs stay in ``results/<study>/wandb`` until ``python -
 STUDY`` uploads them.
 """
 
-import os
-import re
-import shutil
-from collections.abc import Mapping
 from typing import Any
 
-from studies.core.redaction import masked
+from mnist_core.tracking.wandb_runs import WandbRuns
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial
 from studies.tracking.trial_mistakes import Mistakes
 from studies.tracking.wandb_charts import study_charts, trial_charts
-from studies.tracking.wandb_internals import run_file, run_settings, wait_until_ended
-from studies.tracking.wandb_upload import AccountProblem, check_account
 
 PACKAGE = ("wandb", "")
-WRITE_SECONDS = 10.0
-"""Seconds that W&B may take to write what it has finished; normally it takes milliseconds."""
 _SCALARS = (bool, int, float, str)
-_FOLDER = re.compile(r"(?:offline-)?run-\d+_\d+-(.+)")
-
-
-class NotWritten(Exception):
-    """W&B has finished an offline run that is not on disk to its end."""
 
 
 def create(study: Study, place: Place) -> "WandB":
     """Return the tracker of ``study``; offline, with a line that says why, if it must be."""
-    # Before the import, which reads them. Artifacts wait here, too, with their runs.
-    os.environ["WANDB_ERROR_REPORTING"] = "false"
-    os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(place.folder / "wandb")
-    os.environ.pop("WANDB_MODE", None)  # the settings decide
-    # The parent process may use W&B, too; its service knows runs that may have our ids.
-    os.environ.pop("WANDB_SERVICE", None)
-    (place.folder / "wandb").mkdir(exist_ok=True)
-    online = place.settings.wandb.mode == "online"
-    if online:
-        try:
-            check_account()
-        except AccountProblem as problem:
-            online = False
-            place.say(f"{problem}; runs are kept offline")
-    return WandB(place, online=online)
+    own = place.settings.wandb
+    runs = WandbRuns(
+        place.folder,
+        project=own.project,
+        entity=own.entity or None,
+        online=own.mode == "online",
+        say=place.say,
+    )
+    return WandB(place, runs)
 
 
 class WandB(Tracker):
     """The tracker of one study."""
 
-    def __init__(self, place: Place, *, online: bool) -> None:
-        self._place, self._online = place, online
+    def __init__(self, place: Place, runs: WandbRuns) -> None:
+        self._place, self._keeper = place, runs
         self._mistakes = Mistakes(place.say)
         self._runs: dict[tuple[str, int], Any] = {}
         self._study: Any = None
@@ -60,9 +41,9 @@ class WandB(Tracker):
 
     def begin(self, study: Study, trial: Trial) -> None:
         """Start its run from nothing; an online run of the same id resumes."""
-        self._runs[trial.key] = self._run(
-            study,
+        self._runs[trial.key] = self._keeper.start(
             f"{study.id}-{trial.phase}-{trial.number}",
+            group=study.name,
             job_type=trial.phase,
             name=study.title_of(trial),
             config={
@@ -89,14 +70,16 @@ class WandB(Tracker):
         run.summary.update(
             {
                 **{k: v for k, v in trial.attributes.items() if isinstance(v, _SCALARS)},
-                **trial.metrics,
+                # Of a confirmed trial the value is another metric, which it has beside this one.
                 **({} if trial.value is None else {study.metric: trial.value}),
+                **trial.metrics,
                 "state": trial.state,
                 "trial_seconds": trial.seconds,
                 **({"failure": trial.failure} if trial.failure else {}),
             }
         )
-        self._finish(run, exit_code=int(trial.state == "failed"))  # a pruned trial is finished
+        # A pruned trial is finished.
+        self._keeper.finish(run, exit_code=int(trial.state == "failed"))
 
     def abandon(self, trial: Trial) -> None:
         """Finish a run as preempted: a later run of the same id resumes."""
@@ -133,11 +116,11 @@ class WandB(Tracker):
             best = result.get("best") or {}
             run.summary.update({f"best.{name}": value for name, value in best.items()})
             self._log_files(study, run)
-        self._finish(run)
+        self._keeper.finish(run)
         self._study = None
-        if self._online:
+        if self._keeper.online:
             return f"{run.url or run.project}"
-        return f"runs kept in {self._place.folder / 'wandb'}; upload: {self._place.sync}"
+        return f"runs kept in {self._keeper.folder}; upload: {self._place.sync}"
 
     def _log_files(self, study: Study, run: Any) -> None:
         from wandb import Artifact
@@ -155,9 +138,9 @@ class WandB(Tracker):
         if self._study is None:
             about = study.about
             names = ("goal", "metric", "direction", "scientific", "baseline", "trials", "space")
-            self._study = self._run(
-                study,
+            self._study = self._keeper.start(
                 f"{study.id}-study",
+                group=study.name,
                 job_type="study",
                 name=study.name,
                 config={
@@ -168,69 +151,3 @@ class WandB(Tracker):
                 began=min((t.began for t in study.trials.values()), default=0.0),
             )
         return self._study
-
-    def _run(
-        self,
-        study: Study,
-        identity: str,
-        *,
-        job_type: str,
-        name: str,
-        config: dict[str, Any],
-        began: float,
-    ) -> Any:
-        import wandb
-
-        self._remove(identity)
-        own = self._place.settings.wandb
-        try:
-            return wandb.init(
-                project=own.project,
-                entity=own.entity or None,
-                group=study.name,
-                job_type=job_type,
-                name=name,
-                id=identity,
-                config=nested(config),
-                dir=str(self._place.folder),
-                resume="allow" if self._online else None,
-                reinit="create_new",
-                settings=run_settings(online=self._online, began=began),
-            )
-        except wandb.errors.Error as error:
-            if self._online:
-                self._online = False  # a server that hangs would cost 20 seconds for each trial
-                reason = " ".join(masked(str(error)).split())
-                self._place.say(f"W&B takes no run: {reason[:120]}; further runs are kept offline")
-            raise  # its service starts no other run of this id: that is for the next process
-
-    def _remove(self, identity: str) -> None:
-        """Remove what an earlier run ``identity`` has left, not one whose id ends alike."""
-        for left in (self._place.folder / "wandb").glob(f"*run-*-{identity}"):
-            found = _FOLDER.fullmatch(left.name)
-            if found is not None and found[1] == identity:
-                # An offline run of the same id would be uploaded beside the new one.
-                shutil.rmtree(left)
-
-    def _finish(self, run: Any, *, exit_code: int = 0) -> None:
-        """Finish ``run``, and wait until it is on disk, or sent."""
-        online, file = not run.offline, run_file(run)
-        run.finish(exit_code=exit_code)
-        # W&B's service may have died, or the disk may be full: then the trial is not kept.
-        if not online and not wait_until_ended(file, WRITE_SECONDS):
-            raise NotWritten(f"W&B has not written {file.name} to its end")
-
-
-def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into tables, as W&B wants them; a name that is also a table stays."""
-    found: dict[str, Any] = {}
-    for name in sorted(config):
-        *parents, leaf = name.split(".")
-        table: Any = found
-        for parent in parents:
-            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
-        if isinstance(table, dict):
-            table[leaf] = config[name]
-        else:
-            found[name] = config[name]
-    return found

@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_core.evaluation.validation_summary import Drawn
 from mnist_core.evaluation.worst_pairs import NAME, WorstPairs
+from mnist_core.tracking.wandb_runs import confusion_chart
 from studies.core.trials import class_names_of
 from studies.tracking.base import Study, Trial, as_text
 from studies.tracking.trial_mistakes import Validation
@@ -33,29 +34,6 @@ def trial_charts(trial: Trial, validation: Validation | None) -> dict[str, Any]:
         if validation.pictures:
             charts["mistakes"] = _images(validation)
     return charts
-
-
-def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str] = ()) -> Any:
-    """Return W&B's confusion matrix of ``matrix``, counts ``[true][predicted]``.
-
-    ``names`` are those of the classes; left out: their numbers.
-    """
-    import wandb
-
-    shown = names if len(names) == len(matrix) else [str(k) for k in range(len(matrix))]
-    # W&B's own function wants every single prediction; this is what it makes of them.
-    rows: list[Iterable[Any]] = [
-        [shown[true], shown[predicted], count]
-        for true, counts in enumerate(matrix)
-        for predicted, count in enumerate(counts)
-    ]
-    columns: list[str | int] = ["Actual", "Predicted", "nPredictions"]
-    return wandb.plot_table(
-        data_table=wandb.Table(columns=columns, data=rows),
-        vega_spec_name="wandb/confusion_matrix/v1",
-        fields={str(name): str(name) for name in columns},
-        string_fields={"title": "Confusion matrix, validation images"},
-    )
 
 
 def _confused(found: WorstPairs, names: Sequence[str]) -> Any:

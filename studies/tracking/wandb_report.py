@@ -1,10 +1,13 @@
 """A W&B report of a study, made from its event log; see ``python -m studies wandb-report``.
 
-It shows the goal and the verdict, the table of the confirmation, and panels over the runs that the
-tracker ``wandb`` keeps: of all search trials, and of each choice of the scientific parameter.
+It shows the verdict, the table of the confirmation as its first panel, the question, and panels
+over the runs that the tracker ``wandb`` keeps: of all search trials, and of each choice of the
+scientific parameter.
 """
 
 import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from studies.tracking.base import Study, markdown_table
@@ -23,21 +26,14 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
     found = [trial.params[scientific] for trial in study.search if scientific in trial.params]
     values = list(dict.fromkeys(found))
     verdict = "\n\n".join(result.get("verdict", [])) or "The study is not finished."
-    blocks: list[Any] = [
-        wr.H1("Question"),
-        wr.P(str(about.get("goal", ""))),
-        wr.H1("Answer"),
-        wr.MarkdownBlock(verdict),
-    ]
+    blocks: list[Any] = [wr.H1("Answer"), wr.MarkdownBlock(verdict)]
     if result.get("table"):
-        blocks += [
-            wr.H1("Confirmed on fresh seeds"),
-            wr.MarkdownBlock(markdown_table(result["table"])),
-        ]
+        blocks += [wr.H1("Confirmed on fresh seeds"), _confirmed(wr, study)]
+    blocks += [wr.H1("Question"), wr.P(str(about.get("goal", "")))]
     blocks += [
         wr.H1("Search"),
         wr.PanelGrid(
-            runsets=[_runset(wr, study, "all search trials", {})],
+            runsets=[_runset(wr, study, "all search trials", "search")],
             panels=[
                 wr.LinePlot(title=f"{study.metric} by step", x="Step", y=[study.metric]),
                 wr.LinePlot(title=f"{study.metric} by seconds", x="seconds", y=[study.metric]),
@@ -52,7 +48,7 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
         blocks += [
             wr.H2(str(value)),
             wr.PanelGrid(
-                runsets=[_runset(wr, study, str(value), {scientific: value})],
+                runsets=[_runset(wr, study, str(value), "search", {scientific: value})],
                 panels=[
                     wr.LinePlot(title=f"{study.metric} by step", x="Step", y=[study.metric]),
                     *(
@@ -81,8 +77,19 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
     )
 
 
-def _runset(wr: Any, study: Study, name: str, config: dict[str, Any]) -> Any:
-    wanted = [f"Metric('Group') = {study.name!r}", "Metric('JobType') = 'search'"]
+def _confirmed(wr: Any, study: Study) -> Any:
+    """Return the table of the confirmation as a panel over the confirmed runs."""
+    rows = study.result["table"]
+    # As text, it is there before any run is uploaded.
+    height = min(4 + len(rows), 16)
+    table = wr.MarkdownPanel(markdown=markdown_table(rows), layout=wr.Layout(w=24, h=height))
+    return wr.PanelGrid(runsets=[_runset(wr, study, "confirmed", "confirm")], panels=[table])
+
+
+def _runset(
+    wr: Any, study: Study, name: str, job: str, config: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    wanted = [f"Metric('Group') = {study.name!r}", f"Metric('JobType') = {job!r}"]
     wanted += [f"Config({_nested_key(key)!r}) = {value!r}" for key, value in config.items()]
     # Without project and entity it is that of the report, and no server is asked.
     return wr.Runset(entity="", project="", name=name, filters=" and ".join(wanted))

@@ -169,11 +169,31 @@ def test_folders_without_pictures_that_are_read(tmp_path):
         reader_of(tmp_path / "flat")
 
 
-def test_two_pictures_are_too_few(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("classes", "n", "test_set", "needed"),
+    [(2, 1, True, 3), (3, 1, True, 3), (9, 1, True, 3), (2, 1, False, 2), (9, 1, False, 2)],
+)
+def test_too_few_pictures_say_how_many_are_needed(
+    tmp_path, monkeypatch, classes, n, test_set, needed
+):
     monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
-    root = pictures(tmp_path / "fruit", n=1)
-    with pytest.raises(DataError, match="fruit: a training set needs"):
-        datasets.prepare(datasets.DataConfig(name=str(root)))
+    names = [f"c{k}" for k in range(classes)]
+    root = pictures(tmp_path / "fruit", classes=names, n=n)
+    config = datasets.DataConfig(name=str(root), test_set=test_set)
+    with pytest.raises(DataError, match=f"fruit: .* {needed} images of each class.*val/"):
+        datasets.load(config)
+    datasets.load(
+        datasets.DataConfig(
+            name=str(pictures(tmp_path / "more", classes=names, n=needed)), test_set=test_set
+        )
+    )
+
+
+def test_one_picture_of_a_class_is_enough_beside_parts_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
+    for part in ("train", "val", "test"):
+        pictures(tmp_path / "fruit" / part, n=1)
+    datasets.load(datasets.DataConfig(name=str(tmp_path / "fruit")))
 
 
 @pytest.mark.parametrize(

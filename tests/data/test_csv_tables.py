@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(tmp_path):
     table(np.where(LABELS == 0, "für", "auf")).to_csv(file, index=False, encoding="latin-1")
     assert "save the table as UTF-8" in refused(file)
     file.write_text("")
-    assert "cannot be read" in refused(file)
+    assert "is empty" in refused(file)
     file.write_text("label,a,b,c,d\n1,2,3,4,5\n1,2,3,4,5,6,7\n")
     assert "line 3" in refused(file)
 

@@ -8,6 +8,7 @@ import pytest
 from mnist_core import losses, models, optim, plugins
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
 from mnist_core.plugins import python_files, syntax
 from mnist_core.tasks import class_metrics
 
@@ -107,6 +108,35 @@ def test_a_broken_file_breaks_only_itself(project):
 
 
 @pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("my-good", "my_good"),
+        ("my good", "my_good"),
+        ("2fast", "my_2fast"),
+        ("größer-als", "größer_als"),
+        ("-", "my_"),
+        ("_mine", "mine"),
+    ],
+)
+def test_a_name_that_no_module_can_have_says_so_first(project, name, better):
+    file = project / f"{name}.py"
+    file.write_text(MODEL)
+    by_path = refusal("models", str(file))
+    assert by_path.startswith(f"model.name: {from_here(file)}: a ")
+    assert by_path.endswith(f" to {better}.py")
+    if not name.startswith("_"):
+        assert refusal("models", name) == by_path
+        assert refusal(file, call=python_files.load) == by_path.removeprefix("model.name: ")
+
+
+@pytest.mark.parametrize("name", ["größe", "模型", "été_2", "match"])
+def test_names_of_other_alphabets_are_found(project, name):
+    (project / f"{name}.py").write_text(MODEL)
+    for given in (name, f"./{name}.py"):
+        assert plugins.find("models", given).load().build
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("x = 1\nimport no_such_module_here", "line 2: ModuleNotFoundError"),
@@ -178,6 +208,12 @@ def test_what_is_missing_is_looked_for_in_the_folders_above(project, tmp_path, m
     (project / "wide.py").write_text("1 / 0\n" + MODEL)
     assert str(project) in plugins.missing("models", "wide", near=checkpoint)
     assert plugins.folders() == []
+    (project / "wide.py").unlink()
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv(plugins.VARIABLE, str(elsewhere))
+    assert f"looked in {elsewhere}" in plugins.missing("models", "wide", near=checkpoint)
+    monkeypatch.setenv(plugins.VARIABLE, str(project))
+    assert f"was wide.py in {project}" in plugins.missing("models", "wide", near=checkpoint)
 
 
 @pytest.mark.parametrize("name", ["random", "yaml_like-this", "pytest"])

@@ -13,7 +13,7 @@ from toy_plans import DEFAULTS, SPACE, toy_plan
 from mnist_core.errors import UserError
 from objectives.base import Outcome
 from search_spaces.space import Float, Space
-from studies.core.attributes import CONFIRM, IDENTITY
+from studies.core.attributes import CONFIRM, FINGERPRINT, IDENTITY
 from studies.core.seeds import confirm_seeds, trial_seed
 from studies.core.trials import Failure
 from studies.engines.inline import Inline
@@ -521,6 +521,23 @@ def test_search_and_confirmation_share_a_database(tmp_path, storage):
         )
     }
     assert names == {"toy": 2, "toy.confirm": 1}
+
+
+def test_the_metric_has_its_name_in_optuna(tmp_path, storage):
+    """Also in a study of an older version, from its next run on; its fingerprint stays."""
+    plan = toy_plan(tmp_path, trials=2)
+    with open_search(plan, storage) as book:
+        Inline().run(book, toys.Toy(tmp_path))
+        identity = book.study._study_id
+        storage.set_study_system_attr(identity, "study:metric_names", None)
+        before = dict(book.study.user_attrs)
+    with open_search(toy_plan(tmp_path, trials=3), storage) as book:
+        Inline().run(book, toys.Toy(tmp_path))
+        assert [record.state for record in book.records()] == ["COMPLETE"] * 3
+        assert book.study.metric_names == ["val_accuracy"]
+        assert book.study.user_attrs[FINGERPRINT] == before[FINGERPRINT]
+    with open_confirm(plan, storage, entries(1)) as book:
+        assert book.study.metric_names == ["val_accuracy"]
 
 
 def test_study_attributes_are_written_by_the_book(opened, storage):

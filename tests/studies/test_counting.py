@@ -8,13 +8,14 @@ from toy_trail import quiet, run  # noqa: F401
 
 from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
-from objectives.trainer.preflight import Preparation
+from objectives.preparation import Preparation
 from studies.analysis import stored_study
 from studies.core.trials import Forked
 from studies.protocol.control import StudyInterrupted
 from studies.protocol.preflight import describe
 from studies.report import overview
-from studies.report.live import PlainView, Progress
+from studies.report.live import PlainView
+from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.search.stopping import Stop
 

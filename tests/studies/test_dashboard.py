@@ -17,18 +17,20 @@ from optuna_dashboard import wsgi
 from toy import Toy
 from toy_trail import plan_at, run
 
+from mnist_core.console.plain_text import markdown
 from mnist_core.data import image_arrays
 from mnist_core.evaluation import validation_summary
 from objectives.base import Outcome
+from objectives.mistake_images import MistakeImages
 from studies.analysis import stored_study
-from studies.analysis.mistakes import MistakeImages
 from studies.dashboard import application, pictures
 from studies.dashboard.application import StudyDashboard
 from studies.dashboard.completion import Completion
 from studies.dashboard.figures import figures
-from studies.dashboard.notes import TrialNotes, is_number, readable, study_note
+from studies.dashboard.notes import TrialNotes, confirm_note, is_number, readable, study_note
 from studies.ledger.opening import open_search
 from studies.protocol import phases
+from studies.report.verdict_text import verdict_lines
 from studies.storage.open import close_storage, open_storage
 
 
@@ -117,7 +119,9 @@ def test_every_trial_has_a_note_with_verdict_curve_and_params(plan, storage):
             assert "**Failed: NonFiniteLoss: the loss is nan at step 1**" in body
             assert "Traceback" in body
         else:
-            assert f"**{100 * record.value:.2f} %: " in body
+            # After the verdict of the confirmation, where it was confirmed.
+            said = body.splitlines()
+            assert f"{100 * record.value:.2f} %: " in said[0] + said[2]
             assert ", ".join(f"{100 * value:.2f} %" for value in record.curve.values()) in body
     complete = [r for r in records if r.value is not None]
     best = max(complete, key=lambda r: r.value)
@@ -139,19 +143,74 @@ def test_the_answer_is_not_the_luckiest_training(plan, storage):
     assert luckiest.number != other
     notes = TrialNotes(found, confirm=False)
     mean = f"{100 * rows['sgd'].confirm.mean:.2f} "
-    assert f"Confirmed: {mean}" in notes.note(found.search[other])
-    assert notes.note(found.search[other]).count("the best") >= 1
+    assert notes.note(found.search[other]).startswith("**Best")
+    assert f": sgd, {mean}" in notes.note(found.search[other]).splitlines()[0]
     said = notes.note(luckiest)
-    assert "worse than the best, sgd" in said or f"sgd, trial {other}, confirmed: {mean}" in said
+    assert (
+        "the best, sgd" in said.splitlines()[0] or f"sgd, trial {other}, confirmed: {mean}" in said
+    )
 
     app = make_app(plan, storage)
     app._known = (time.monotonic() + 60, Completion(found, storage, MistakeImages()))
     (shown,) = detail(app)["best_trials"]
-    assert shown["number"] == other and "Confirmed" in shown["note"]["body"]
+    assert shown["number"] == other and shown["note"]["body"].startswith("**Best")
     status, body = ask(app, "/api/studies/1", query="after=9")
     assert status == 200 and json.loads(body)["best_trials"][0]["number"] == other
     seeds = [record.number for record in result.confirm["sgd"]]
     assert [one["number"] for one in detail(app, 2)["best_trials"]] == seeds
+
+
+def standing(found, choice, **changes):
+    """The first line of the note of the trial that won ``choice``, in a changed result."""
+    result = dataclasses.replace(found.result, **changes)
+    row = next(row for row in result.rows if row.label == choice)
+    number = row.candidate.search_trial
+    notes = TrialNotes(dataclasses.replace(found, result=result), confirm=False)
+    return notes.note(found.search[number]).splitlines()[0]
+
+
+def test_a_note_begins_with_the_verdict_its_interval_and_the_number_of_seeds(plan, storage):
+    found = stored_study.read(plan, storage)
+    best = found.result.best_row
+    other = next(r for r in found.result.rows if r.gap is not None and not r.candidate.default)
+    seeds = f"on {best.confirm.n} fresh seeds"
+    said = standing(found, best.label)
+    assert said.startswith("**Best") and seeds in said
+    comparison = found.result.verdicts.configurations.comparison
+
+    def judged(**changes):
+        changed = dataclasses.replace(comparison, **changes)
+        judgement = dataclasses.replace(found.result.verdicts.configurations, comparison=changed)
+        return dataclasses.replace(found.result.verdicts, configurations=judgement)
+
+    gap = f"{100 * other.gap.mean:+.2f} ["
+    tie = standing(found, other.label, verdicts=judged(ties=(other.label,), unclear=()))
+    assert "May be as good as" in tie and gap in tie
+    noisy = standing(found, other.label, verdicts=judged(ties=(), unclear=(other.label,)))
+    assert "Too noisy" in noisy and gap in noisy
+    worse = standing(found, other.label, verdicts=judged(ties=(), unclear=()))
+    assert "Worse than" in worse and f"by {-100 * other.gap.mean:.2f} [" in worse
+
+
+def test_a_study_s_note_begins_with_its_verdict(plan, storage):
+    found = stored_study.read(plan, storage)
+    first = verdict_lines(found.result)[0]
+    for note in (study_note(found), confirm_note(found)):
+        assert note.startswith(f"**{markdown(first)}**")
+    running = dataclasses.replace(found, confirm=[], result=None)
+    assert study_note(running).startswith("**No verdict yet")
+
+
+def test_the_metric_has_its_name_also_in_a_study_of_an_older_version(plan, storage):
+    for name in optuna.get_all_study_names(storage):
+        study = optuna.load_study(study_name=name, storage=storage)
+        assert study.metric_names == ["val_accuracy"]
+    shown = {"name": plan.name, "trials": [], "best_trials": [], "plotly_graph_objects": []}
+    shown["note"] = {"version": 1, "body": ""}
+    Completion(stored_study.read(plan, storage), storage, MistakeImages()).complete(
+        shown, lambda number: None
+    )
+    assert shown["objective_names"] == ["val_accuracy"]
 
 
 def test_what_became_of_a_trial_is_said(plan, storage):
@@ -181,8 +240,11 @@ def test_a_confirmed_trial_says_what_it_confirms_and_links_its_model(plan, stora
     assert trials
     for trial, record in zip(trials, found.confirm, strict=True):
         test = found.test.values[record.number]["test_accuracy"]
-        said = f"for {record.attributes['label']}, trained again on a fresh seed; on the test"
-        assert said in trial["note"]["body"] and f"{100 * test:.2f} %" in trial["note"]["body"]
+        body = trial["note"]["body"]
+        label, before = record.attributes["label"], found.confirm[: record.number]
+        nth = 1 + sum(label == other.attributes["label"] for other in before)
+        said = f"for {label}, trained again on fresh seed {nth}; on the test"
+        assert said in body and f"{100 * test:.2f} %" in body
         (model,) = [f for f in trial["artifacts"] if f["filename"].endswith(".safetensors")]
         path = f"/artifacts/2/{trial['trial_id']}/{model['artifact_id']}"
         assert ask(app, path) == (200, b"weights")

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from postgres import server  # noqa: F401
 
 from mnist_core.data import storage as data_storage
+from mnist_core.tracking import wandb_internals
 from studies.cli.doctor import checks, children, packages, probe, torch_facts
 from studies.cli.doctor.children import Answer, Child, Meanwhile
 from studies.cli.doctor.data_checks import data_sets
@@ -26,7 +27,6 @@ from studies.cli.doctor.storage_checks import storage_finding
 from studies.cli.doctor.tracker_checks import trackers
 from studies.planning.settings import EngineSettings, Settings
 from studies.planning.tracking_settings import TrackingSettings
-from studies.tracking import wandb_internals
 
 THERE = Signs(nvidia=True, loaded=True, driver="535.104.05")
 PASSWORD = "hunter2"

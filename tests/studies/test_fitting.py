@@ -1,13 +1,17 @@
 """Tables on terminals of any width: no number is ever cut."""
 
 import io
+import string
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
+from studies.core.formatting import bare_text, gap_text, mean_text
 from studies.report.fitting import fitted
+from studies.statistics.intervals import mean_interval
 
 HEADS = ("optim.name", "trials", "search", "confirm", "minus best", "test", "s")
 MAIN = [
@@ -43,6 +47,42 @@ def test_a_tight_table_comes_before_folded_names(plain):
     # A tight table has no padding at its edges.
     lines = printed(whole - 2, rows, plain=plain).splitlines()
     assert all(any(row[0] in line and row[-1] in line for line in lines) for row in rows)
+
+
+measured = st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=4)
+names = st.text(alphabet=string.ascii_letters + "_.= ()日本", min_size=1, max_size=60)
+
+
+@st.composite
+def made_up(draw):
+    """Return a row of the final table for any values of any metric."""
+    metric = draw(st.sampled_from(["val_accuracy", "val_loss"]))
+    scale = 1e-12 if metric == "val_accuracy" else draw(st.sampled_from([1e-12, 1e-6, 1]))
+    confirm, gap = (
+        mean_interval([scale * value for value in draw(measured)]) for _ in ("confirm", "gap")
+    )
+    counts = "/".join(str(draw(st.integers(0, 10**5))) for _ in range(3))
+    return (
+        draw(names),
+        counts,
+        bare_text(metric, confirm.mean),
+        mean_text(metric, confirm) + draw(st.sampled_from(["", " (3)", " (2/5 collapsed)"])),
+        gap_text(metric, gap),
+        bare_text(metric, gap.mean),
+        f"{draw(st.floats(0, 1e5)):.1f}",
+    )
+
+
+@given(st.lists(made_up(), min_size=1, max_size=4), st.integers(60, 200), st.booleans())
+def test_any_number_is_whole_at_any_width(rows, width, plain):
+    text = printed(width, rows, plain=plain)
+    assert "…" not in text
+    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width
+    for row in rows:
+        assert all(cell in text for cell in row[1:])
+    # Nor is a number broken over two lines.
+    whole = {word for line in text.splitlines() for word in line.split()}
+    assert all(word in whole for row in rows for cell in row[1:] for word in cell.split())
 
 
 def test_a_usual_terminal_has_a_table():

@@ -8,9 +8,9 @@ import pytest
 from mnist_core import plugins
 from mnist_core.errors import UserError
 from objectives.own import own
+from objectives.own.code import of_objective
 from objectives.own.reference import load
 from studies.engines.ray import shipped
-from studies.planning import own_code
 
 STUDY = "from neighbour import X\ndef objective(params):\n    return {'score': X}\n"
 
@@ -57,7 +57,7 @@ def test_the_code_travels_and_nothing_else(project, tmp_path, monkeypatch):
 def test_a_worker_takes_the_copies_even_where_an_older_folder_is(project, tmp_path, monkeypatch):
     module = importlib.import_module("mine_shipped")
     objective = own(module.objective)
-    hashes = own_code.of_objective(objective)
+    hashes = of_objective(objective)
     for name in ("mine_shipped", "neighbour"):
         del sys.modules[name]
     package = packed(tmp_path)
@@ -67,7 +67,7 @@ def test_a_worker_takes_the_copies_even_where_an_older_folder_is(project, tmp_pa
     shipped.use()
     sys.path[:] = [shipped.searched(entry) for entry in sys.path]
     assert plugins.folders() == [package / "0"]
-    assert own_code.of_objective(objective) == hashes
+    assert of_objective(objective) == hashes
     assert load(objective.place)({})["score"] == 1
     assert plugins.here(project) == package / "0"
     assert plugins.here(tmp_path) == tmp_path

@@ -158,7 +158,12 @@ def test_two_trackers_follow_and_one_that_cannot_work_harms_nothing(tmp_path):
     folder = plan.folder / "tensorboard"
     assert said == [f"tensorboard: tensorboard --logdir {folder}"]
     over = survey(plan.folder / FILE).over
-    assert {path.name for path in folder.iterdir()} == {"study", *(f"{p}-{n}" for p, n in over)}
+    names = {path.name for path in folder.iterdir()}
+    assert len(names) == 1 + len(over)
+    for phase in ("confirm", "test"):  # all of a choice, each seed once
+        found = [name for name in names if name.startswith(f"{phase} sgd seed ")]
+        assert sorted(int(name.split()[3]) for name in found) == [*range(1, len(found) + 1)]
+    assert len(found) == plan.confirm_seeds
 
 
 def test_what_a_killed_tracker_lacks_is_kept_by_the_next_run(tmp_path):
@@ -174,7 +179,8 @@ def test_what_a_killed_tracker_lacks_is_kept_by_the_next_run(tmp_path):
     kept = set((folder / "tensorboard.kept").read_text().splitlines())
     assert kept >= {f"{phase} {number}" for phase, number in over}
     written = {path.name for path in (plan.folder / "tensorboard").iterdir()}
-    assert "search-1" in written and "search-0" not in written
+    numbers = {name.split()[1] for name in written if name.startswith("search ")}
+    assert "1" in numbers and "0" not in numbers
     assert record(plan)[0] == []  # nothing is missing: it is not started
 
 

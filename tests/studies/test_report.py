@@ -18,8 +18,9 @@ from studies.analysis.tables import tables
 from studies.core.events import Event
 from studies.core.formatting import duration, gap_text, mean_text, metric_text, params_text
 from studies.protocol import phases
-from studies.report.live import LiveView, PlainView, sparkline
+from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
+from studies.report.sparklines import sparkline
 from studies.report.table import markdown, metric_title, notes, print_result
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import browse, chromium  # noqa: F401
+from colours import contrast
 from made_search import write_study
 from PIL import Image, ImageStat
 from toy import SPEC, make_plan
@@ -29,7 +30,7 @@ CSS = Path(page_file.__file__).parent / "templates" / "report.css"
 MEASURE = """
 const paper = NAME.endsWith('paper');
 const hidden = e => e.closest(
-  paper ? '.skip, nav, svg' : '.scroll, .skip, details:not([open]), svg');
+  paper ? '.skip, nav, .again, svg' : '.scroll, .skip, details:not([open]), svg');
 const all = [...document.querySelectorAll('body *')];
 const right = e => e.getBoundingClientRect().right;
 const out = all.filter(e => !hidden(e) && right(e) > innerWidth + 1);
@@ -47,7 +48,7 @@ const heights = texts.map(e => e.getBoundingClientRect().height).filter(h => h >
   out: out.slice(0, 3).map(e => e.outerHTML.slice(0, 90)),
   cut: texts.filter(e => paper && right(e) > innerWidth + 1).map(e => e.textContent),
   captions: captions.filter(e => text(e).right > innerWidth + 1).map(e => e.textContent),
-  closed: paper ? [...document.querySelectorAll('details > :not(summary)')].filter(
+  closed: paper ? [...document.querySelectorAll('details:not(.again) > :not(summary)')].filter(
     e => !e.getBoundingClientRect().height).length : 0,
   smallest: Math.min(...heights),
   broken: [...document.images].filter(i => !i.naturalWidth).length,
@@ -151,18 +152,6 @@ def palettes():
     find = re.compile(r"--(\w+): (#[0-9a-f]{6});")
     day = dict(find.findall(light))
     return {"light": day, "dark": day | dict(find.findall(dark.split("* {")[0]))}
-
-
-def luminance(colour):
-    """Of sRGB, as WCAG 2.2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -19,7 +19,8 @@ from studies.analysis.comparison import compare
 from studies.analysis.scales import Scale, names_scale, short_names, values_of
 from studies.planning import lookup
 from studies.report import page as page_file
-from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
+from studies.report import trial_tables
+from studies.report.blocks import ConfusionTable, Details, Figure, Mistakes, Table
 from studies.report.page import gather
 from studies.report.sections import pruning
 from studies.report.sections import result as result_section
@@ -249,9 +250,41 @@ def test_one_line_says_what_was_trained(whole):
 
 
 def test_the_table_has_every_trial_and_its_state(whole):
-    rows = table(whole[1], "60 trials of the search").rows
+    rows = table(whole[1], "60 trials of the search, best first").rows
     assert sorted(int(row[0]) for row in rows) == list(range(60))
     assert {"complete", "pruned"} <= {row[1] for row in rows} <= {"complete", "pruned", "failed"}
+
+
+def in_orders(page):
+    """The details with the trials, by their summary."""
+    (search,) = (one for one in page.sections if one.name == "search")
+    return {one.summary: one for one in search.blocks if isinstance(one, Details)}
+
+
+def test_the_trials_can_be_read_in_four_orders(whole):
+    """Without a script: each order is a table of its own, and paper has the first one only."""
+    found = in_orders(whole[1])
+    assert [one.again for one in found.values()] == [False, True, True, True]
+    rows = {name: one.blocks[0].rows for name, one in found.items()}
+    assert len({frozenset(row[:5] for row in of) for of in rows.values()}) == 1
+    best, order, longest, choice = rows.values()
+    complete = [float(row[2]) for row in best if row[1] == "complete"]
+    assert complete == sorted(complete, reverse=True)
+    assert [int(row[0]) for row in order] == list(range(60))
+    seconds = [float(row[4]) for row in longest if row[4] != "-"]
+    assert seconds == sorted(seconds, reverse=True)
+    names = [name for name, _ in itertools.groupby(row[-1] for row in choice)]
+    assert names == [str(one) for one in SPEC.choices]
+
+
+def test_each_order_of_a_large_study_has_trials_of_its_own(plan, monkeypatch):
+    monkeypatch.setattr(trial_tables, "LISTED", 10)
+    found = in_orders(page_of(plan, 30))
+    assert not any(one.again for one in found.values())  # paper has each of them
+    shown = {name: {row[0] for row in one.blocks[0].rows} for name, one in found.items()}
+    assert shown["The trials in their order"] == {str(n) for n in range(10)}
+    assert len(set(map(frozenset, shown.values()))) == 4
+    assert all("of 30 trials" in one.blocks[0].caption for one in found.values())
 
 
 def test_a_page_made_at_the_end_of_a_run_leaves_out_what_takes_seconds(plan, monkeypatch):

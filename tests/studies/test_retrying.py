@@ -5,6 +5,8 @@ And the user's own code in the fingerprint: a mended mistake goes on, a changed 
 
 import dataclasses
 import json
+import signal
+import sys
 
 import optuna
 import pytest
@@ -15,6 +17,7 @@ from toy_trail import plan_at, quiet, run  # noqa: F401
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import TrainingError
+from objectives.trainer.adapter import TrainerAdapter
 from studies.analysis import stored_study
 from studies.cli.first_failure import FirstTraceback, is_mistake
 from studies.core.attributes import FINGERPRINT
@@ -23,10 +26,10 @@ from studies.core.trials import Failure
 from studies.engines._local.execution import failure_of
 from studies.ledger import opening
 from studies.ledger.retrying import check_retry
-from studies.planning import own_code
 from studies.planning.fingerprint import FingerprintMismatch, check_fingerprint
 from studies.report import overview
-from studies.report.live import PlainView, Progress
+from studies.report.live import PlainView
+from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.storage.open import close_storage, open_storage
 from studies.tracking.follow import read_study
@@ -177,7 +180,7 @@ def with_code(tmp_path, monkeypatch):
     """A toy plan whose objective is a user's own, with the code that is given."""
 
     def make(code):
-        monkeypatch.setattr(own_code, "hashes", lambda spec, model: {"objectives/mine.py": code})
+        monkeypatch.setattr(TrainerAdapter, "code", lambda *_: {"objectives/mine.py": code})
         return dataclasses.replace(make_plan(tmp_path, trials=6), spec=SPEC)
 
     return make
@@ -247,6 +250,51 @@ def test_a_reason_that_has_a_name_is_no_mistake():
     raised = failure_of(TrainingError("NonFiniteLoss", "the loss is nan"))
     assert not is_mistake(raised.traceback) and not is_mistake("")
     assert is_mistake(failure_of(KeyError("x")).traceback)
+
+
+def leaves():
+    sys.exit(3)
+
+
+def leaves_with_words():
+    sys.exit("no licence\nfor this machine")
+
+
+def interrupts_itself():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "words"),
+    [
+        (leaves, "SystemExit", "exit code 3"),
+        (leaves_with_words, "SystemExit", "no licence for this machine"),
+        (sys.exit, "SystemExit", "exit code 0"),
+        (interrupts_itself, "KeyboardInterrupt", "line"),
+    ],
+)
+def test_an_objective_that_ends_the_program_is_one_line_with_its_place(tmp_path, code, name, words):
+    class Ends(Toy):
+        def __call__(self, task, report):
+            if task.params["optim.name"] != "adam":
+                code()
+            return super().__call__(task, report)
+
+    said: list[str] = []
+    first = FirstTraceback(said.append)
+    # Ctrl-C is this program's alone while its own handler is in place, as in a study.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = run(make_plan(tmp_path, trials=6), Ends(), listeners=[first])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert said == [] and result.best is not None
+    found = stored_study.read(make_plan(tmp_path, trials=6))
+    failures = [one.failure for one in found.search if one.failure]
+    assert failures
+    for failure in failures:
+        assert failure.kind == name and words in failure.message
+        assert "test_retrying.py, line" in failure.message and "\n" not in failure.message
 
 
 @pytest.mark.parametrize("text", ["two\nlines?", "\x1b[2J?", "\ud800?", "\u202eabc?"])

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mnist_core.data import file_kinds
+from mnist_core.data import file_kinds, unreadable
 from mnist_core.data.idx import one_line
 from mnist_core.data.readers import arrays, class_folders, csv_tables, folder, idx_files
 from mnist_core.data.readers.parts import Parts, Progress, Wanted
 from mnist_core.errors import DataError
+from mnist_core.files import check_regular
 
 Read = Callable[[Path, Wanted, Progress | None], Parts]
 
@@ -16,14 +17,19 @@ def reader_of(path: Path) -> Read:
     """Return what reads ``path``; raise ``DataError`` if nothing does."""
     if path.is_dir():
         return _of_folder(path)
+    try:
+        check_regular(path)  # to open a named pipe may take for ever
+        with path.open("rb") as file:
+            head = file.read(file_kinds.HEAD_BYTES)
+    except OSError as error:
+        raise DataError(f"{one_line(path)}: {unreadable.refused(error)}") from None
     if path.suffix in arrays.READERS:
         return arrays.READERS[path.suffix]
     if path.name.endswith((".csv", ".csv.gz")):
         return csv_tables.read_csv
     if idx_files.is_idx(path):
         return idx_files.read
-    with path.open("rb") as file:
-        words = file_kinds.describe(file.read(file_kinds.HEAD_BYTES))
+    words = file_kinds.describe(head)
     raise DataError(f"{one_line(path)}: {EXPECTED}" + (f"; it is {words}" if words else ""))
 
 
@@ -35,10 +41,10 @@ def _of_folder(path: Path) -> Read:
     ):
         if is_one(path):
             return read
-    if any(path.glob("*.npy")):
+    if arrays.npy_files(path):
         return arrays.read_npy
     holds = file_kinds.describe_folder(path) or "nothing"
-    raise DataError(f"{one_line(path)}: {EXPECTED}; it holds {holds}")
+    raise DataError(f"{one_line(path)}: {EXPECTED}; it is a folder that holds {holds}")
 
 
 def format_of(path: Path) -> str:

@@ -1,8 +1,10 @@
 """Images as arrays or tensors: ``.npz``, pairs of ``.npy``, ``.pt``. No pickle is ever read."""
 
 import re
+import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mnist_core.data import unreadable
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers import memory
 from mnist_core.data.readers.parts import (
@@ -31,6 +34,12 @@ IMAGES: Final = ("images", "image", "x", "data", "pixels")
 LABELS: Final = ("labels", "label", "y", "targets", "target", "classes")
 NAMES: Final = ("class_names", "label_names", "names")
 
+_DAMAGE: Final = (
+    *(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error),
+    # A zip archive with a password, or of another compression; a header, which is Python's text.
+    *(RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError, TypeError),
+)
+"""What NumPy and zipfile raise where a file is damaged."""
 _CHUNK: Final = 1024  # images that are rounded at a time, as floats are eight times as large
 
 Array = npt.NDArray[Any]
@@ -44,7 +53,7 @@ def read_npz(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
         memory.check_npz(path, wanted)
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise DataError(_unreadable(path, error)) from None
     return of_arrays(arrays, wanted, path)
 
@@ -52,7 +61,7 @@ def read_npz(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
 def read_npy(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     """Read pairs of ``.npy``, of a folder or the pair of one file; raise DataError if not."""
     del progress
-    files = sorted(path.glob("*.npy")) if path.is_dir() else _pair(path)
+    files = npy_files(path) if path.is_dir() else _pair(path)
     headers, arrays = [_of_file(file, memory.npy_header) for file in files], {}
     memory.check_arrays(headers, wanted, path)
     for file in files:
@@ -63,42 +72,76 @@ def read_npy(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
 def _of_file(path: Path, read: Callable[[Path], Found]) -> Found:
     try:
         return read(path)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise DataError(_unreadable(path, error)) from None
 
 
 def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     """Read tensors of ``torch.save``: a dict of them, or images and labels."""
     del progress
+    import torch
+
+    found = _loaded(path)
+    if isinstance(found, list | tuple) and len(found) == 2:
+        found = {"images": found[0], "labels": found[1]}
+    if not isinstance(found, Mapping):
+        raise DataError(
+            f"{one_line(path)}: holds a {type(found).__name__}, but must hold a dict of tensors,"
+            " such as {'images': …, 'labels': …}; save that"
+        )
+    tensors = {
+        str(name): _as_array(value, f"{one_line(path)}: {name}")
+        for name, value in found.items()
+        if isinstance(value, torch.Tensor | list | tuple)
+    }
+    return of_arrays(tensors, wanted, path)
+
+
+def _loaded(path: Path) -> Any:
+    """Return what ``torch.save`` has written; DataError: it cannot be read without running code."""
     import pickle
 
     import torch
 
     try:
         memory.check_tensors(path)
+        with path.open("rb") as opened:
+            head = opened.read(2)
         with warnings.catch_warnings():
             # torch warns of another pickle protocol, and then refuses the file in most cases.
             warnings.simplefilter("ignore", UserWarning)
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     # A file that is not a pickle raises whatever its first bytes happen to mean.
     except (
         *(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError),
         *(LookupError, TypeError, AttributeError),
-    ):
+    ) as error:
+        if isinstance(error, OSError) and unreadable.is_refusal(error):
+            raise DataError(f"{one_line(path)}: {unreadable.refused(error)}") from None
+        if not head:
+            raise DataError(f"{one_line(path)}: {unreadable.empty('tensors')}") from None
+        # torch writes a zip archive, and refuses what is in a whole one with UnpicklingError.
+        if head == b"PK" and not isinstance(error, pickle.UnpicklingError):
+            said = ValueError(str(error).partition(". ")[0])
+            raise DataError(f"{one_line(path)}: {unreadable.damaged('tensors', said)}") from None
         raise DataError(
             f"{one_line(path)}: cannot be read as tensors; save a dict of tensors only, such as"
             " {'images': …, 'labels': …}: other objects would run code"
         ) from None
-    if isinstance(found, list | tuple) and len(found) == 2:
-        found = {"images": found[0], "labels": found[1]}
-    if not isinstance(found, Mapping):
-        raise DataError(f"{one_line(path)}: expected a dict of tensors, but got {type(found)}")
-    tensors = {
-        str(name): value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-        for name, value in found.items()
-        if isinstance(value, torch.Tensor | list | tuple)
-    }
-    return of_arrays(tensors, wanted, path)
+
+
+def _as_array(value: Any, where: str) -> Array:
+    """Return a tensor or list as an array; DataError: NumPy has none of its kind."""
+    import torch
+
+    try:
+        return value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = f"{value.layout} of {value.dtype}" if isinstance(value, torch.Tensor) else "a list"
+        raise DataError(
+            f"{where}: is {kind} that cannot become an array; save a dense tensor of uint8,"
+            " float32 or int64"
+        ) from None
 
 
 def of_arrays(arrays: Mapping[str, Array], wanted: Wanted, path: Path) -> Parts:
@@ -193,6 +236,11 @@ def _named(arrays: Mapping[str, Array], kinds: Sequence[str], part: str) -> str 
     return None
 
 
+def npy_files(folder: Path) -> list[Path]:
+    """Return the ``.npy`` files of a folder."""
+    return sorted(one for one in folder.glob("*.npy") if not one.is_dir())
+
+
 def _pair(path: Path) -> list[Path]:
     """Return the file of images and the one of their labels beside it."""
     for images in IMAGES:
@@ -211,20 +259,25 @@ def _holds(arrays: Mapping[str, Array]) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    if not _is_numpy(path):
+    if isinstance(error, OSError) and unreadable.is_refusal(error):
+        return f"{one_line(path)}: {unreadable.refused(error)}"
+    head = _head(path)
+    if not head:
+        return f"{one_line(path)}: {unreadable.empty('NumPy arrays')}"
+    if not head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY")):
         return f"{one_line(path)}: is not a file of NumPy, whatever its name says"
     if "allow_pickle" in str(error) or "Object arrays" in str(error):
         return (
             f"{one_line(path)}: holds pickled objects, which would run code; save plain arrays of"
             " numbers (np.savez of uint8)"
         )
-    return f"{one_line(path)}: cannot be read: {' '.join(str(error).split())}"
+    return f"{one_line(path)}: {unreadable.damaged('NumPy arrays', error)}"
 
 
-def _is_numpy(path: Path) -> bool:
+def _head(path: Path) -> bytes:
     # NumPy takes a file that is none for a pickle, and would say so.
     with path.open("rb") as file:
-        return file.read(6).startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY"))
+        return file.read(6)
 
 
 READERS: Final[Mapping[str, Callable[..., Parts]]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from mnist_core.console import plain_text
 from mnist_core.console.plain_text import are, counted
-from mnist_core.data import file_kinds
+from mnist_core.data import file_kinds, unreadable
 from mnist_core.data.idx import one_line
 from mnist_core.data.readers import walk
 from mnist_core.data.readers.parts import TRAIN, check_count, natural, other_classes, part_named
@@ -205,7 +205,7 @@ def _folders(path: Path) -> list[Path]:
     try:
         entries = [each for each in path.iterdir() if walk.is_shown(each.name) and each.is_dir()]
     except OSError as error:
-        raise DataError(f"{one_line(path)}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{one_line(path)}: {unreadable.refused(error)}") from None
     return sorted(entries, key=lambda entry: natural(entry.name))
 
 
@@ -216,7 +216,7 @@ def _folder(path: Path) -> _Folder:
             (found.pictures if _is_picture(name) else found.others).append(path / name)
     except OSError as error:
         where = error.filename or path
-        raise DataError(f"{one_line(Path(where))}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{one_line(Path(where))}: {unreadable.refused(error)}") from None
     found.pictures.sort()
     return found
 

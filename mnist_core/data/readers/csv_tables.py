@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from mnist_core.console import plain_text
 from mnist_core.console.plain_text import counted
+from mnist_core.data import unreadable
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers.arrays import as_images, as_labels
 from mnist_core.data.readers.memory import check_table
@@ -70,7 +72,8 @@ def read_csv(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
 
 
 def _tables(path: Path) -> list[Path]:
-    return [*path.glob("*.csv"), *path.glob("*.csv.gz")]
+    found = [*path.glob("*.csv"), *path.glob("*.csv.gz")]
+    return [one for one in found if not one.is_dir()]
 
 
 def is_one(path: Path) -> bool:
@@ -85,6 +88,8 @@ def _read(path: Path, wanted: Wanted, alone: str) -> tuple[list[str], UInt8Array
     if named:
         table = _without_counts(table)
     names = [str(name) for name in table.columns]
+    if table.empty:
+        raise DataError(f"{where}: has names of columns, but no image; add a row for each image")
     label = _label_column(table, where, alone) if named else _text_column(table)
     label = label or 0  # without names and texts, the first column
     pixels = table.iloc[:, [column for column in range(len(names)) if column != label]]
@@ -119,8 +124,18 @@ def _table(path: Path, where: str) -> tuple["pd.DataFrame", bool]:
         raise DataError(
             f"{where}: byte {error.start:,} is not UTF-8; save the table as UTF-8"
         ) from None
-    except (OSError, EOFError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{where}: cannot be read: {_line(error)}") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{where}: {unreadable.empty('a CSV table')}") from None
+    except pd.errors.ParserError as error:
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{where}: the rows of the table are not alike ({said}); correct that one, or save the"
+            " table again"
+        ) from None
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        if isinstance(error, OSError) and unreadable.is_refusal(error):
+            raise DataError(f"{where}: {unreadable.refused(error)}") from None
+        raise DataError(f"{where}: {unreadable.damaged('a CSV table', error)}") from None
     # NumPy writes a header as a comment; pandas calls a column without a name "Unnamed".
     names = [str(name).strip("# \t") for name in table.columns]
     table.columns = ["" if name.startswith("Unnamed: ") else name for name in names]
@@ -233,7 +248,3 @@ def _is_number(value: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -70,7 +70,10 @@ def is_idx(path: Path) -> bool:
             start = file.read(3)
     except OSError:
         return False
-    return start == b"\0\0\x08" or (start[:2] == b"\x1f\x8b" and "idx" in path.name)
+    named = "idx" in path.name  # then it is one also if it ends within its first three bytes
+    return start == b"\0\0\x08" or (
+        named and (start == b"\0\0\x08"[: len(start)] or start[:2] == b"\x1f\x8b")
+    )
 
 
 def _part(name: str) -> str:
@@ -87,4 +90,5 @@ def _labels(images: Path) -> Path:
         for end in (name, name.removesuffix(".gz"), f"{name}.gz"):
             if end != images.name and images.with_name(end).is_file():
                 return images.with_name(end)
-    raise DataError(f"{one_line(images)}: has no file of labels beside it, e.g. {stem}")
+    example = stem.replace("idx3", "idx1")
+    raise DataError(f"{one_line(images)}: has no file of labels beside it, e.g. {example}")

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mnist_core.data import file_kinds
+from mnist_core.data import file_kinds, unreadable
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers.parts import Wanted, check_sides
 from mnist_core.errors import DataError
@@ -53,8 +53,12 @@ def decode(path: Path, wanted: Wanted, sides: tuple[int, int] | None = None) -> 
         raise DataError(f"{one_line(path)}: is too large: {error}") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError) as error:
         # what Pillow's readers raise on damage
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{one_line(path)}: cannot be read: {reason}") from None
+        said = (
+            unreadable.refused(error)
+            if isinstance(error, OSError) and unreadable.is_refusal(error)
+            else unreadable.damaged("a picture", error)
+        )
+        raise DataError(f"{one_line(path)}: {said}") from None
     return np.asarray(picture, np.uint8)
 
 

@@ -6,6 +6,7 @@ from mnist_core.evaluation.confusion import Confusion
 from mnist_core.evaluation.worst_pairs import NAME, WorstPairs
 from studies.analysis.figure_data.trials import complete
 from studies.analysis.result import Row, StudyResult
+from studies.core.attributes import LABEL
 from studies.core.formatting import possible
 from studies.core.trials import TrialRecord
 from studies.statistics.intervals import Interval
@@ -21,7 +22,7 @@ def confirmed_values(confirm: Iterable[TrialRecord]) -> dict[str, list[float]]:
     """Return the values of each confirmed configuration, by its label."""
     groups: dict[str, list[float]] = {}
     for record in complete(confirm):
-        groups.setdefault(str(record.attributes.get("label", "")), []).append(record.value or 0.0)
+        groups.setdefault(str(record.attributes.get(LABEL, "")), []).append(record.value or 0.0)
     return groups
 
 

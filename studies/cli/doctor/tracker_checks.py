@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.files import check_writable
+from mnist_core.tracking import wandb_account, wandb_internals
 from studies import tracking
 from studies.cli.doctor.finding import Finding, note, ok, problem
 from studies.core.redaction import masked
 from studies.planning.tracking_settings import MlflowSettings, TrackingSettings, WandbSettings
 from studies.storage.errors import StorageError
 from studies.storage.url import absolute_url, storage_file
-from studies.tracking import wandb_internals, wandb_upload
 
 ANSWER_SECONDS = 2.0
 """A server that has not answered by then is not reachable."""
@@ -40,7 +40,7 @@ def _wandb(settings: WandbSettings) -> Finding:
     if os.environ.get("WANDB_MODE") == "disabled":
         return note("wandb", "WANDB_MODE is disabled, so nothing is kept", "unset WANDB_MODE")
     address = wandb_internals.configured_server()
-    inside = wandb_upload.logged_in(address)
+    inside = wandb_account.logged_in(address)
     if settings.mode == "offline":
         said = "logged in" if inside else "not logged in (wandb login)"
         send = command("studies", "sync", "STUDY")
@@ -50,7 +50,7 @@ def _wandb(settings: WandbSettings) -> Finding:
     if not inside:
         text = f"tracking.wandb.mode is online, but you are not logged in to {masked(address)}"
         return problem("wandb", f"{text}; {offline}", "wandb login")
-    if not wandb_upload.reachable(address, seconds=ANSWER_SECONDS):
+    if not wandb_account.reachable(address, seconds=ANSWER_SECONDS):
         text = f"tracking.wandb.mode is online, but {masked(address)} cannot be reached"
         return problem("wandb", f"{text}; {offline}", "see the network, or set the mode to offline")
     return ok("wandb", f"online: logged in, and {masked(address)} answers")
@@ -61,7 +61,7 @@ def _mlflow(settings: MlflowSettings) -> Finding:
     if not uri:
         return ok("mlflow", "kept in an SQLite file in the study's folder")
     if uri.startswith(("http://", "https://")):
-        if wandb_upload.reachable(uri, seconds=ANSWER_SECONDS):
+        if wandb_account.reachable(uri, seconds=ANSWER_SECONDS):
             return ok("mlflow", f"{uri} answers")
         remedy = "start the server (mlflow server), or correct tracking.mlflow.uri"
         return problem("mlflow", f"{uri} cannot be reached; trials are sent when it can", remedy)

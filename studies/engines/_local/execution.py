@@ -141,6 +141,17 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return f"exit code {error.code}"
+    # Of these a traceback says no more than its last line of code.
+    if isinstance(error, SystemExit):
+        is_text = isinstance(error.code, str) and error.code
+        said = error.code if is_text else f"exit code {error.code or 0}"
+        return f"{said}, asked for {_place(error)}"
+    if isinstance(error, KeyboardInterrupt):
+        return f"raised {_place(error)}"
     return device_errors.first_line(error)
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of code that raised ``error``."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in {os.path.basename(frame.filename)}, line {frame.lineno}"

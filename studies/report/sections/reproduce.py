@@ -8,6 +8,7 @@ from studies import catalog
 from studies.analysis.export import FILE, best_config
 from studies.planning.next_commands import train_command
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
+from studies.report.setup_text import commit_texts
 from studies.spec import StudySpec
 
 
@@ -42,6 +43,7 @@ def _is_found(spec: StudySpec) -> bool:
 def _versions(page: Material) -> tuple[tuple[str, str], ...]:
     found, environment = page.found, page.found.environment
     rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
+    rows += [(f"commit of {name}", text) for name, text in commit_texts(environment)]
     data: Mapping[str, object] = environment.get("data", {})
     named = (found.plan.adapter.data_name, str(data.get("fingerprint", "")))
     if any(named):  # an objective of the user's own may have no data

@@ -1,4 +1,4 @@
-"""Search: all trials in their order, their spread, what matters, the table of the trials."""
+"""Search: all trials in their order, their spread, what matters, the tables of the trials."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,12 @@ from studies.analysis.importance import DRAWS, Importance, importance
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values, names_scale, room_for
 from studies.analysis.tendency import Tendency, tendency
-from studies.core.formatting import bare_text, params_text, unit
 from studies.core.trials import TrialRecord, TrialState
 from studies.report.bars import Bar, draw_bars
-from studies.report.blocks import Details, Figure, Figures, Material, Section, Table
+from studies.report.blocks import Figure, Figures, Material, Section
 from studies.report.svg import Chart, draw_trials
+from studies.report.trial_tables import tables
 
-LISTED = 250
-"""The table lists at most this number of trials."""
 _SHARES = 15
 _QUICK_DRAWS = 10
 """Draws of the importance on a page that a run writes: all of them take seconds."""
@@ -29,8 +27,7 @@ def section(page: Material) -> Section:
     shares = importances(found, {s.name: tendency(spec, page.search, s.name) for s in found.shares})
     drawn = [history(page.search, page.values)]
     drawn += [one for one in (boxes(page.result, page.search, page.values), shares) if one]
-    table = trials(page.result, page.search)
-    return Section("search", "Search", (Figures(tuple(drawn)), Details("The trials", (table,))))
+    return Section("search", "Search", (Figures(tuple(drawn)), *tables(page.result, page.search)))
 
 
 def history(search: list[TrialRecord], values: Values) -> Figure:
@@ -131,35 +128,3 @@ def importances(found: Importance, tendencies: Mapping[str, Tendency]) -> Figure
     if len(found.shares) > len(shares):
         said += f" {len(found.shares) - len(shares)} more have a smaller median."
     return Figure("Importance", chart.render(), said)
-
-
-def trials(result: StudyResult, search: list[TrialRecord]) -> Table:
-    """Return the trials, the best of full budget first, then pruned and failed ones."""
-    metric, sign = result.plan.spec.metric, result.plan.goals.sign
-    complete = figure_data.complete(search)
-    numbers = {record.number for record in complete}
-    rest = [record for record in search if record.number not in numbers]
-    ordered = [*figure_data.best_first(complete, sign), *figure_data.best_first(rest, sign)]
-    shown = ordered[:LISTED]
-    caption = f"{counted(len(search), 'trial')} of the search, best first"
-    if len(shown) < len(search):
-        every = result.plan.commands.look("tables", "--to", "tables")
-        caption = f"The first {len(shown)} of {caption}; all: {every}"
-    head = ("trial", "state", f"{metric} {unit(metric)}".strip(), "reports", "s", "started")
-    return Table(
-        caption=caption,
-        head=(*head, "configuration"),
-        rows=tuple(
-            (
-                str(record.number),
-                record.ending.word,
-                bare_text(metric, record.value),
-                str(max(record.curve, default=0)),
-                f"{record.seconds:.1f}" if record.seconds is not None else "-",
-                f"{record.started:%Y-%m-%d %H:%M:%S}" if record.started else "-",
-                params_text(record.params),
-            )
-            for record in shown
-        ),
-        style="trials",
-    )

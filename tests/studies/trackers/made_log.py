@@ -61,9 +61,9 @@ def trial(
     at = 10.0 * number
     params = {"optim.name": "adam", "optim.lr": 0.01 * (number + 1)}
     config = {"optim.lr": 0.01 * (number + 1), "optim.eps": None}
-    yield event(
-        "start", phase, number, at, params=params, seed=2**60 + number, attempt=0, config=config
-    )
+    start = {"params": params, "seed": 2**60 + number, "attempt": 0, "config": config}
+    confirmed = {"label": "adam", "nth_seed": 1} if phase == "confirm" else {}
+    yield event("start", phase, number, at, **start, **confirmed)
     value = 0.0
     for step in range(1, steps + 1):
         value = 0.9 + number / 100 - 0.1 / step

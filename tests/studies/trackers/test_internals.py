@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.text import metadata
 
 from mnist_core.errors import UserError
-from studies.tracking import tensorboard_internals, wandb_internals
+from mnist_core.tracking import tensorboard_internals, wandb_internals
 
 
 @pytest.fixture(autouse=True)

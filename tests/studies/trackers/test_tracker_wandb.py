@@ -14,9 +14,10 @@ from PIL import Image
 from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
+from mnist_core.tracking import wandb_account
+from mnist_core.tracking.wandb_account import logged_in
+from mnist_core.tracking.wandb_runs import nested
 from studies.tracking import wandb_upload
-from studies.tracking.wandb import nested
-from studies.tracking.wandb_upload import logged_in
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -193,7 +194,7 @@ def test_upload_needs_a_login_and_says_so(tmp_path, monkeypatch):
         (tmp_path / f"offline-run-1-{name}").mkdir()
         for file in files:
             (tmp_path / f"offline-run-1-{name}" / file).touch()
-    monkeypatch.setattr(wandb_upload, "server", lambda: "http://127.0.0.1:9")
+    monkeypatch.setattr(wandb_account, "server", lambda: "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"wandb login.*: 1$"):
         wandb_upload.upload(tmp_path, said.append)
     monkeypatch.setenv("WANDB_API_KEY", KEY)

@@ -7,7 +7,7 @@ import pytest
 from made_log import begin, track, trial, write
 from test_tracker_wandb import _nobody, runs  # noqa: F401
 
-from studies.tracking.wandb_internals import ended, wait_until_ended
+from mnist_core.tracking.wandb_internals import ended, wait_until_ended
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from made_log import begin, event, trial, whole, write
 from toy_plans import toy_plan
 
 from mnist_core.errors import UserError
+from mnist_core.tracking import wandb_account, wandb_internals
+from mnist_core.tracking.wandb_internals import report_json
 from studies.cli import options
 from studies.cli.wandb_report import wandb_report_command
-from studies.tracking import wandb_internals, wandb_report, wandb_upload
+from studies.tracking import wandb_report
 from studies.tracking.follow import read_study
-from studies.tracking.wandb_internals import report_json
 from studies.tracking.wandb_report import build
 
 
@@ -29,17 +30,21 @@ def test_it_says_question_answer_and_table_and_shows_each_choice(tmp_path):
     for part in ("Which one?", "adam is best.", "choice | search", "python -m x", "https://u"):
         assert part in text
     grids = [block for block in found["blocks"] if block["type"] == "panel-grid"]
-    assert len(grids) == 2  # all, and adam, the only choice there is
     sets = [one for grid in grids for one in grid["metadata"]["runSets"]]
-    assert [one["name"] for one in sets] == ["all search trials", "adam"]
-    for one in sets:
+    # adam is the only choice there is
+    assert [one["name"] for one in sets] == ["confirmed", "all search trials", "adam"]
+    for one, job in zip(sets, ("confirm", "search", "search"), strict=True):
         filters = {f["key"]["name"]: f["value"] for f in one["filters"]["filters"]}
-        assert filters["group"] == "made" and filters["jobType"] == "search"
+        assert filters["group"] == "made" and filters["jobType"] == job
         assert "project" not in one
-    assert {f["key"]["name"]: f["value"] for f in sets[1]["filters"]["filters"]}[
+    assert {f["key"]["name"]: f["value"] for f in sets[2]["filters"]["filters"]}[
         "optim.value.name"
     ] == "adam"
-    panels = [p["viewType"] for p in grids[0]["metadata"]["panelBankSectionConfig"]["panels"]]
+    table, search, _ = (g["metadata"]["panelBankSectionConfig"]["panels"] for g in grids)
+    assert [panel["viewType"] for panel in table] == ["Markdown Panel"]
+    assert "choice | search" in table[0]["config"]["value"]
+    assert "adam is best." in json.dumps(found["blocks"][: found["blocks"].index(grids[0])])
+    panels = [panel["viewType"] for panel in search]
     assert panels[:2] == ["Run History Line Plot"] * 2
     assert {"Parallel Coordinates Plot", "Parameter Importance"} <= set(panels)
 
@@ -85,7 +90,7 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
     monkeypatch.setattr(options.Chosen, "find", lambda *_, **__: plan)
-    monkeypatch.setattr(wandb_upload, "check_account", lambda: None)
+    monkeypatch.setattr(wandb_account, "check_account", lambda: None)
     monkeypatch.setattr(wandb_internals, "server", lambda: "https://u")
     monkeypatch.setattr(wandb_report, "build", lambda *_, **__: Expired())
     monkeypatch.setattr(wandb, "Api", lambda: api)

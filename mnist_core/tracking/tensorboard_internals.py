@@ -6,6 +6,7 @@ over, and one line in the log says so, where these parts are not as expected.
 
 import functools
 import io
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from importlib import import_module
@@ -76,35 +77,32 @@ class RunFile:
         self,
         values: Mapping[str, Any],
         *,
-        columns: Mapping[str, Any],
-        metrics: Iterable[str],
         began: float,
         ended: float,
+        columns: Mapping[str, Any] | None = None,
+        metrics: Iterable[str] = (),
     ) -> None:
         """Add a row of the HPARAMS page, whose ``columns`` have a value of their type each.
 
-        ``metrics`` are the curves whose last values stand beside the row.
+        ``metrics`` are the curves whose last values stand beside the row. Without ``columns``
+        TensorBoard makes them, and the metrics, of all runs that it finds.
         """
         api = self._parts["plugins.hparams.api_pb2"]
         data = self._parts["plugins.hparams.plugin_data_pb2"]
         start = data.SessionStartInfo(start_time_secs=began)
         for name, value in values.items():
-            as_column = value if _kind(value) == _kind(columns[name]) else str(value)
+            like = value if columns is None else columns[name]
+            as_column = value if _kind(value) == _kind(like) else str(value)
             setattr(start.hparams[name], _kind(as_column)[0], as_column)
-        experiment = api.Experiment(
-            hparam_infos=[
-                api.HParamInfo(name=name, type=_kind(value)[1]) for name, value in columns.items()
-            ],
-            metric_infos=[api.MetricInfo(name=api.MetricName(tag=name)) for name in metrics],
-        )
         end = data.SessionEndInfo(status=api.STATUS_SUCCESS, end_time_secs=ended)
+        parts = {"session_start_info": start, "session_end_info": end}
+        if columns is not None:
+            infos = [api.HParamInfo(name=n, type=_kind(v)[1]) for n, v in columns.items()]
+            wanted = [api.MetricInfo(name=api.MetricName(tag=name)) for name in metrics]
+            parts["experiment"] = api.Experiment(hparam_infos=infos, metric_infos=wanted)
         metadata = self._parts["plugins.hparams.metadata"]
-        for name, part in (
-            ("experiment", {"experiment": experiment}),
-            ("session_start_info", {"session_start_info": start}),
-            ("session_end_info", {"session_end_info": end}),
-        ):
-            about = metadata.create_summary_metadata(data.HParamsPluginData(**part))
+        for name, part in parts.items():
+            about = metadata.create_summary_metadata(data.HParamsPluginData(**{name: part}))
             tag = f"_hparams_/{name}"
             self._add(ended, tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
 
@@ -134,6 +132,16 @@ class _PublicRun(RunFile):
 
     def hyperparameters(self, values: Mapping[str, Any], **_: Any) -> None:
         self._writer.add_hparams(dict(values), {}, run_name=".")
+
+
+def plain(value: Any) -> Any:
+    """Return a hyperparameter as one that TensorBoard takes: anything else as JSON."""
+    return value if isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def as_code(value: Any) -> str:
+    """Return ``value`` as JSON in a block of Markdown."""
+    return "\n".join(f"    {line}" for line in json.dumps(value, indent=1).splitlines())
 
 
 def open_run(folder: Path) -> RunFile:
