@@ -1,7 +1,7 @@
 """The terminal's other screen, on which a view is drawn while it is shown.
 
 Terminals wrap what stands on their usual screen when they are resized, so that a panel which is
-drawn there anew leaves torn pieces of the old one. A program has the other screen to itself, and
+drawn there again leaves torn pieces of the old one. A program has the other screen to itself, and
 the terminal puts the usual one back when the view has ended.
 """
 
@@ -122,7 +122,7 @@ class _Kept:
         self._lost = 0
 
     def stream(self, real: TextIO) -> TextIO:
-        """Return what replaces ``real`` meanwhile; a stream that is no terminal stays."""
+        """Return what replaces ``real`` meanwhile; other streams than a terminal stay."""
         return cast("TextIO", _Stream(real, self)) if real.isatty() else real
 
     def take(self, real: TextIO, text: str) -> None:
