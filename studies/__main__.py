@@ -3,6 +3,11 @@
 ``python -m studies`` is the same program.
 """
 
+from mnist_core.console.shadowed import exit_if_shadowed
+
+if __name__ == "__main__":
+    exit_if_shadowed()  # before any import that a user's file could break
+
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

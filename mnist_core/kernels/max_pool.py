@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # llvmlite, which it imports, may be missing
 
 VARIABLE = "MNIST_STUDIES_POOLING"
 _FORMATS: dict[torch.dtype, Format] = {getattr(torch, name): one for name, one in FORMATS.items()}
+_GRAIN = 32_768  # numbers; with fewer, torch uses one thread as well
 _THREADS_OF_TORCH = 2
 """With more than these, torch is faster than a kernel that does not find torch's threads."""
 
@@ -68,13 +69,13 @@ def pool(maps: Tensor, *, relu: bool) -> Tensor:
     ``maps`` are those that ``takes`` accepts.
     """
     if torch.is_grad_enabled() and maps.requires_grad:
-        return _Pool.apply(maps, relu)  # type: ignore[no-untyped-call, no-any-return]
+        return _Pool.apply(maps, relu)  # type: ignore[no-any-return]
     return _pooled(maps, None, relu=relu)
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, relu: bool) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, maps: Tensor, relu: bool) -> Tensor:
         """Keep one byte a window, where torch keeps eight, and the maps as well."""
         places = _empty(_half(maps.shape), torch.uint8)
         ctx.save_for_backward(places)
@@ -82,7 +83,7 @@ class _Pool(torch.autograd.Function):
         return _pooled(maps, places, relu=relu)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Hand the gradient to the winners."""
         (places,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
@@ -118,7 +119,7 @@ def _run(kernel: "Kernel", maps: Tensor, pooled: Tensor, places: Tensor | None) 
     addresses = (maps.data_ptr(), pooled.data_ptr(), 0 if places is None else places.data_ptr())
     # In the order of max_pool_code.Argument.
     arguments = (ctypes.c_int64 * 8)(0, n, rows, columns, channels, *addresses)
-    torch_parts.run(kernel, arguments, parts=n)
+    torch_parts.run(kernel, arguments, parts=1 if maps.numel() < _GRAIN else n)
 
 
 def _half(shape: torch.Size) -> tuple[int, int, int, int]:

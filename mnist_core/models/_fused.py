@@ -11,10 +11,13 @@ class FusedSequential(nn.Sequential):
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
+    fused = True
+    """Whether it does; False: each layer by itself."""
+
     def forward(self, input: Tensor) -> Tensor:
         """Return the output of the last layer."""
-        if torch.compiler.is_compiling():
-            return super().forward(input)  # type: ignore[no-any-return]
+        if not self.fused or torch.compiler.is_compiling():
+            return super().forward(input)  # type: ignore[no-any-return, no-untyped-call]
         values, layers = input, list(self)
         while layers:
             layer = layers.pop(0)
