@@ -179,12 +179,12 @@ def test_there_must_be_a_study(here, toyland):  # noqa: F811
     assert not Path("results").exists()
 
 
-def killed(ran, monkeypatch, place, *, step):
+def killed(ran, monkeypatch, place, *, step, first=1):
     """Kill a rename before every ``step``-th of its changes; each time one study is whole."""
     here = ran(place)  # noqa: F811
     base, before = Path.cwd(), said(found(OLD))
     states = set()
-    for number in itertools.count(1, step):
+    for number in itertools.count(first, step):
         folder = base.parent / f"killed-{number}"
         shutil.copytree(base, folder)
         monkeypatch.chdir(folder)
@@ -213,6 +213,7 @@ def test_killed_at_some_steps_the_old_or_the_new_study_is_whole(ran, monkeypatch
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("first", range(1, 6))
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_the_old_or_the_new_study_is_whole(ran, monkeypatch, place):
-    killed(ran, monkeypatch, place, step=1)
+def test_killed_anywhere_the_old_or_the_new_study_is_whole(ran, monkeypatch, place, first):
+    killed(ran, monkeypatch, place, step=5, first=first)
