@@ -203,7 +203,8 @@ def killed(ran, monkeypatch, place, *, step, first=1):
         assert said(found(NEW)) == before and found(OLD) is None, number
         assert names_in_files(Path(f"results/{NEW}")) == {NEW}, number
         assert not Path(f"results/{OLD}").exists()
-        assert [path.name for path in Path("results").glob(".*")] == [], number
+        # The index of the results is written last; its draft may be left.
+        assert not [p for p in Path("results").glob(".*") if ".saving-" not in p.name], number
         shutil.rmtree(folder)
     assert number > 10 and (True, False) in states and (False, True) in states
 
