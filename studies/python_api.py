@@ -20,7 +20,6 @@ from studies.spec import StudySpec
 if TYPE_CHECKING:  # pandas and torch take seconds to import
     import pandas as pd
 
-    from objectives.trainer.adapter import TrainerSettings
     from studies.analysis.tables import Tables
 
 
@@ -77,17 +76,13 @@ class Study:
         return label
 
     @property
-    def config(self) -> "TrainerSettings | None":
-        """The winner's settings of the trainer on the first fresh seed.
+    def config(self) -> Any:
+        """The winner's settings of the trainer on the first fresh seed, see ``docs/api.md``.
 
         None before there is one, and where the objective is not a trainer's: see ``result``.
         """
-        from objectives.trainer.adapter import TrainerSettings
-
         winner = self.result["winner"]
-        if self.stored.plan.spec.own is not None:
-            return None
-        return winner and TrainerSettings.from_mapping(winner["settings"], source=self.name)
+        return winner and self.stored.plan.adapter.read(winner["settings"], source=self.name)
 
     @cached_property
     def table(self) -> "pd.DataFrame":

@@ -111,3 +111,46 @@ def test_the_check_sees_an_arrow_that_turned_round(path, source):
 )
 def test_the_check_lets_the_right_ones_through(path, source):
     assert violations(path, source) == []
+
+
+TRAINER = "objectives.trainer"
+SETTINGS = "studies/planning/settings.py"
+"""The one module of ``studies/`` that names the trainer's settings: ``conf.toml`` has them."""
+
+
+def of_the_trainer(source: str) -> list[str]:
+    """Return what ``source`` names of the trainer's settings or of its adapter."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Name | ast.Attribute):
+            found.append(node.id if isinstance(node, ast.Name) else node.attr)
+    wanted = (TRAINER, "mnist_core.config.TrainConfig", "TrainConfig", "TrainerAdapter")
+    return [name for name in found if name.startswith(wanted)]
+
+
+def test_studies_know_the_settings_of_an_objective_only_by_its_adapter():
+    naming = [
+        path
+        for path in FILES
+        if path.startswith("studies/") and of_the_trainer((ROOT / path).read_text(encoding="utf-8"))
+    ]
+    assert naming == [SETTINGS]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from objectives.trainer.adapter import TrainerAdapter",
+        "from objectives.trainer import settings",
+        "from objectives import trainer",
+        "import objectives.trainer.settings as mine",
+        "if TYPE_CHECKING:\n    from mnist_core.config import TrainConfig",
+        "def f():\n    from mnist_core import config\n    return config.TrainConfig()",
+    ],
+)
+def test_the_settings_of_the_trainer_are_seen_however_they_are_named(source):
+    assert of_the_trainer(source)

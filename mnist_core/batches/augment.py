@@ -42,6 +42,15 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     return images
 
 
+def prepare(config: AugmentConfig, size: tuple[int, int], device: torch.device) -> list[Tensor]:
+    """Bring to ``device`` what ``augment`` needs there for images of ``size``; return it to hold.
+
+    Otherwise the first batch would, and wait for a GPU.
+    """
+    sigma = config.elastic_sigma
+    return [gaussian_matrix(side, sigma, device) for side in size] if config.elastic else []
+
+
 def affine_matrices(config: AugmentConfig, n: int, generator: torch.Generator) -> Tensor:
     """Draw ``n`` maps from output to input coordinates, as ``affine_grid`` takes them.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_core.batches.augment import augment
+from mnist_core.batches.augment import augment, prepare
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.images import MNIST, Images
@@ -102,6 +102,8 @@ class Stream(ABC):
     def change(self, augmentation: AugmentConfig) -> None:
         """Augment in another way from now on."""
         self._augmentation = augmentation
+        images = self._split.images
+        self._held = prepare(augmentation, (images.shape[1], images.shape[2]), images.device)
         self._ready = None
         if not augmentation.active and 4 * self._split.images.numel() <= READY_BYTES:
             # Once for the whole training, so nothing else is left to do in a step. Gathering rows
@@ -115,8 +117,26 @@ class Stream(ABC):
         """Number of images or pairs of an epoch."""
 
     @abstractmethod
+    def draw(self) -> Tensor:
+        """Draw the next epoch's images ``[N]`` or pairs ``[N, 2]``: indices, on the device."""
+
+    @abstractmethod
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs and the targets of drawn images or pairs, augmented."""
+
+    def parts(self) -> tuple[Tensor, ...]:
+        """Draw the next epoch and return what each of its batches takes."""
+        return torch.split(self.draw(), self._batch_size)
+
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches; the last one has what is left."""
+        for chosen in self.parts():
+            yield self.batch(chosen)
+
+    @property
+    def changes(self) -> torch.Generator:
+        """The random stream of the augmentation, on the device."""
+        return self._changes
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -171,14 +191,16 @@ class Batches(Stream):
         """Number of images."""
         return len(self._split)
 
-    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the next epoch's batches: images ``[B, C, rows, columns]``, labels ``[B]``."""
+    def draw(self) -> Tensor:
+        """Draw the next epoch's images ``[N]``."""
         if self._chances is None:
             order = torch.randperm(self.size, generator=self._order)
         else:
             order = torch.multinomial(
                 self._chances, self.size, replacement=True, generator=self._order
             )
-        order = order.to(self._split.labels.device)
-        for chosen in torch.split(order, self._batch_size):
-            yield self._images(chosen), self._split.labels.index_select(0, chosen)
+        return order.to(self._split.labels.device)
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images ``[B, C, rows, columns]`` and labels ``[B]``."""
+        return self._images(chosen), self._split.labels.index_select(0, chosen)

@@ -5,7 +5,6 @@ is any ordered pair of such images; all are equally likely.
 """
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -129,11 +128,12 @@ class PairBatches(Stream):
         """Number of pairs."""
         return self._per_epoch
 
-    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the next batches: ``[B, 2, (3,) rows, columns]``, their classes ``[B, 2]``."""
-        labels = self._split.labels
+    def draw(self) -> Tensor:
+        """Draw the next epoch's pairs ``[P, 2]``."""
         words = torch.randint(2**_WORD_BITS, (_WORDS, self._per_epoch), generator=self._order)
-        drawn = self._sampler.draw(words.to(labels.device))
-        for pairs in torch.split(drawn, self._batch_size):
-            images = self._images(pairs.flatten()).squeeze(1)
-            yield images.view(len(pairs), 2, *images.shape[1:]), labels[pairs]
+        return self._sampler.draw(words.to(self._split.labels.device))
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images ``[B, 2, (3,) rows, columns]`` and their classes ``[B, 2]``."""
+        images = self._images(chosen.flatten()).squeeze(1)
+        return images.view(len(chosen), 2, *images.shape[1:]), self._split.labels[chosen]

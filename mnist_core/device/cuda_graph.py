@@ -1,10 +1,14 @@
-"""Forward and backward pass of a batch as one CUDA graph, an option for NVIDIA GPUs.
+"""The step of a full batch as one CUDA graph, an option for NVIDIA GPUs.
 
 A graph is recorded once and then starts all kernels
-(docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
+(docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). The batch is gathered inside, from the
+indices of its images. So an epoch is one launch a step, beside those that bring the next indices
+and the next learning rate, and the host waits for the device at none of them.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +18,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""``loss(inputs, targets)``: the mean loss of a batch, the forward pass in it."""
-
 _WARMUP = 3
-"""Passes before the recording: libraries choose their algorithms and take memory in them."""
+"""Steps before the recording: libraries choose their algorithms and take memory in them."""
 
 
 def check(config: TrainConfig, machine: Runtime) -> None:
@@ -39,76 +40,112 @@ def check(config: TrainConfig, machine: Runtime) -> None:
         )
     if config.accumulate > 1:
         raise ConfigError(
-            f"cuda_graph: a recorded pass starts from no gradient, so accumulate must be 1, but got"
+            f"cuda_graph: a recorded step starts from no gradient, so accumulate must be 1, but got"
             f" {config.accumulate}; {off}"
         )
-    if any("label_smoothing" in dict(change.settings) for change in config.changes):
-        raise ConfigError(f"cuda_graph: a change of label_smoothing is not recorded; {off}")
     if losses.embeds(config.loss):
         raise ConfigError(f"cuda_graph: {config.loss.name} is not recorded; {off} or loss.name=bce")
 
 
-class GraphedBatch:
-    """Computes the loss and the gradients of full batches; records itself at the first one."""
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a step consists of; nothing in it may wait for the device.
 
-    def __init__(self, loss: Loss, model: nn.Module, batch_size: int) -> None:
-        """Prepare for ``loss``, which runs ``model`` on a GPU and must not wait for the device."""
+    Attributes:
+        passes: takes the indices of a batch; sets the gradients, and adds to ``counters``.
+        update: the optimizer's step.
+        recorded: whether ``update`` can be part of the graph; else it runs after each replay.
+        counters: tensors on the device that a step adds to.
+        stream: the random stream on the device from which a batch draws.
+    """
+
+    passes: Callable[[Tensor], None]
+    update: Callable[[], None]
+    recorded: bool
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    counters: Sequence[Tensor]
+    stream: torch.Generator
+
+
+class GraphedStep:
+    """Does the steps of full batches; records itself at the first one."""
+
+    def __init__(self, parts: Parts, batch_size: int) -> None:
+        """Prepare for batches of ``batch_size``."""
         self.batch_size = batch_size
-        self._loss = loss
-        self._model = model
-        self.counters: Sequence[Tensor] = ()  # on the device, that the loss adds to
-        self._parameters = list(model.parameters())
+        self._parts = parts
+        self._parameters = list(parts.model.parameters())
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Set the gradients of the model's parameters; return the loss, a scalar on the device.
-
-        The next call overwrites it.
-        """
+    def __call__(self, chosen: Tensor) -> None:
+        """Do the step of the batch with the indices ``chosen``, which are on the device."""
         if self._graph is None:
-            self._graph = self._record(inputs, targets)
-        self._inputs.copy_(inputs)
-        self._targets.copy_(targets)
+            self._graph = self._record(chosen)
+        self._chosen.copy_(chosen)
         self._graph.replay()
-        # Clearing the gradients forgets where the graph writes them.
-        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-            parameter.grad = gradient
-        return self._value
+        if not self._parts.recorded:
+            # Clearing the gradients forgets where the graph writes them.
+            for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+                parameter.grad = gradient
+            self._parts.update()
 
-    def _record(self, inputs: Tensor, targets: Tensor) -> torch.cuda.CUDAGraph:
-        """Record the passes; weights, statistics and random streams are as before after it."""
-        device = inputs.device
-        self._inputs, self._targets = inputs.clone(), targets.clone()
-        changed = [*self._model.buffers(), *self.counters]
-        statistics = [buffer.clone() for buffer in changed]
-        random = torch.cuda.get_rng_state(device)
+    def forget(self) -> None:
+        """Record again at the next step: the graph holds settings and addresses that change."""
+        self._graph = None
+
+    def _record(self, chosen: Tensor) -> torch.cuda.CUDAGraph:
+        """Record a step; weights, states, statistics and random streams are as before after it."""
+        device, stream = chosen.device, self._parts.stream
+        self._chosen = chosen.clone()
+        before = {id(tensor): (tensor, tensor.clone()) for tensor in self._changed()}
+        random, drawn = torch.cuda.get_rng_state(device), stream.get_state()
         graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(stream)  # torch's own one it knows
         with torch.cuda.device(device):
             # One stream for both: what the warm-up sets up belongs to its stream.
-            stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream(device))
-            with torch.cuda.stream(stream):
+            apart = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            apart.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(apart):
                 for _ in range(_WARMUP):
-                    self._pass()
-            torch.cuda.current_stream(device).wait_stream(stream)
-            with torch.cuda.graph(graph, stream=stream):
-                self._value = self._pass()
+                    self._step()
+            torch.cuda.current_stream(device).wait_stream(apart)
+            with self._capturable(), torch.cuda.graph(graph, stream=apart):
+                self._step()
         self._gradients = [parameter.grad for parameter in self._parameters]
-        for buffer, before in zip(changed, statistics, strict=True):
-            buffer.copy_(before)
+        with torch.no_grad():
+            for tensor in self._changed():
+                if id(tensor) in before:
+                    tensor.copy_(before[id(tensor)][1])
+                else:
+                    tensor.zero_()  # the optimizer's state, made in the warm-up, begins at 0
         torch.cuda.set_rng_state(random, device)
+        stream.set_state(drawn)
         return graph
 
-    def _pass(self) -> Tensor:
-        # Addresses and sizes are fixed, so smaller batches, and the optimizer's step, run without.
+    def _step(self) -> None:
+        # Addresses and sizes are fixed, so smaller batches run without.
         for parameter in self._parameters:
             parameter.grad = None  # so the backward pass writes gradients instead of adding
-        loss = self._loss(self._inputs, self._targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        # Not the loss itself, which would keep the nodes of its backward pass, and their stream.
-        return loss.detach()
+        self._parts.passes(self._chosen)
+        if self._parts.recorded:
+            self._parts.update()
 
+    def _changed(self) -> Iterator[Tensor]:
+        """Yield all tensors that a step may change."""
+        parts = self._parts
+        yield from (*self._parameters, *parts.model.buffers(), *parts.counters)
+        for state in parts.optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
 
-def create(config: TrainConfig, loss: Loss, model: nn.Module) -> GraphedBatch | None:
-    """Return what computes full batches; None if graphs are off."""
-    return GraphedBatch(loss, model, config.batch_size) if config.cuda_graph else None
+    @contextlib.contextmanager
+    def _capturable(self) -> Iterator[None]:
+        """Let the optimizer step into a graph; outside of one torch warns of this setting."""
+        groups = [group for group in self._parts.optimizer.param_groups if "capturable" in group]
+        for group in groups:
+            group["capturable"] = True
+        try:
+            yield
+        finally:
+            for group in groups:
+                group["capturable"] = False

@@ -1,4 +1,4 @@
-"""Everything that relies on more of torch than it documents; nothing else in mnist_core does.
+"""What relies on more of torch than it documents; beside it only ``kernels/torch_parts.py`` does.
 
 Each function checks at its first use that torch still looks as expected (seen with torch 2.15).
 Where it does not, the documented way is taken, which gives the same results, and a warning says so.

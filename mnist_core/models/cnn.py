@@ -4,6 +4,7 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import Dropout, Flatten, after_layers, check_side
 
 
@@ -11,7 +12,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
     """Build ``cnn``. Pooling before ReLU is exact, see ``_layers``."""
     check_side(images, 6, "cnn")
     rows, columns = after_layers(images, (2, 2, "pool"))
-    return nn.Sequential(
+    return FusedSequential(
         nn.Conv2d(images.channels, 32, 3),
         nn.ReLU(),
         nn.Conv2d(32, 64, 3),

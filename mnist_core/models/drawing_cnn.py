@@ -7,6 +7,7 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import Dropout, Flatten, after_layers, check_side
 
 
@@ -14,7 +15,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
     """Build ``drawing_cnn``. Pooling before ReLU is exact, see ``net``."""
     check_side(images, 4, "drawing_cnn")
     rows, columns = after_layers(images, ("pool", "pool"))
-    return nn.Sequential(
+    return FusedSequential(
         nn.Conv2d(images.channels, 32, 3, padding=1),
         nn.MaxPool2d(2),
         nn.ReLU(),

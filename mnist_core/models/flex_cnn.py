@@ -11,6 +11,7 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
 from mnist_core.models._convolutions import channels, check_size, most_pools
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten, GlobalAverage, with_pooling
 
 OPTIONS = {
@@ -101,7 +102,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
         if config.dropout:
             layers.append(Dropout(config.dropout))
     layers.append(nn.Linear(inputs, n_classes))
-    return nn.Sequential(*layers)
+    return FusedSequential(*layers)
 
 
 def _pooled_layers(config: ModelConfig) -> set[int]:

@@ -4,6 +4,7 @@ from torch import nn
 
 from mnist_core.config import Activation, ModelConfig
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import (
     ACTIVATIONS,
     Flatten,
@@ -29,7 +30,7 @@ def with_activation(activation: Activation, n_classes: int, images: Images = MNI
     """Build ``net`` with ``activation``, and pooling before it where that is exact."""
     check_side(images, 10, "net")
     rows, columns = after_layers(images, _LAYERS)
-    return nn.Sequential(
+    return FusedSequential(
         crop_to_used(images, _LAYERS),
         nn.Conv2d(images.channels, 32, 3),
         *with_pooling(activation, nn.MaxPool2d(2)),

@@ -4,6 +4,7 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import Flatten, Layers, after_layers, check_side, crop_to_used
 
 _LAYERS: Layers = (2, "pool", 2, "pool", 2, "pool")
@@ -13,7 +14,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
     """Build ``net_deep``. Pooling before ReLU is exact, see ``_layers``; so is the crop."""
     check_side(images, 22, "net_deep")
     rows, columns = after_layers(images, _LAYERS)
-    return nn.Sequential(
+    return FusedSequential(
         crop_to_used(images, _LAYERS),
         nn.Conv2d(images.channels, 32, 3),
         nn.MaxPool2d(2),

@@ -16,6 +16,7 @@ from mnist_core.models._convolutions import (
     most_pools,
     pair_encoder,
 )
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten
 
 TASK = "pairs"
@@ -49,7 +50,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
             Dropout(config.dropout),
         ]
         features = config.head_width
-    return nn.Sequential(*layers, nn.Linear(features, 1), nn.Flatten(0))
+    return FusedSequential(*layers, nn.Linear(features, 1), nn.Flatten(0))
 
 
 class SideBySide(nn.Module):

@@ -11,6 +11,7 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
 from mnist_core.models._convolutions import PAIR_OPTIONS, channels, most_pools, pair_encoder
+from mnist_core.models._fused import FusedSequential
 from mnist_core.models._layers import ACTIVATIONS, Dropout, GlobalAverage, PairModel
 
 TASK = "pairs"
@@ -49,7 +50,7 @@ class Siamese(PairModel):
         assert config.embedding is not None
         activation = ACTIVATIONS[config.activation]
         encoder = pair_encoder(config, images, pools=config.depth - 1)
-        self.encoder = nn.Sequential(*encoder, GlobalAverage())
+        self.encoder = FusedSequential(*encoder, GlobalAverage())
         self.projection = nn.Sequential(
             nn.Linear(channels(config)[-1], config.embedding), activation()
         )

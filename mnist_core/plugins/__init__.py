@@ -24,6 +24,7 @@ from mnist_core.plugins.project import add_file as add_file
 from mnist_core.plugins.project import are_copies as are_copies
 from mnist_core.plugins.project import folders as folders
 from mnist_core.plugins.project import here as here
+from mnist_core.plugins.project import listed_files as listed_files
 from mnist_core.plugins.project import listed_folders as listed_folders
 from mnist_core.plugins.project import open_project as open_project
 from mnist_core.plugins.project import project_path as project_path
@@ -141,14 +142,25 @@ def missing(kind: str, name: str, *, near: Path) -> str:
 
     ``near``: a file or folder, usually in the folder of the project.
     """
-    of = KINDS[kind]
-    for folder in normal(near).parents:
-        if _is_of(kind, folder / f"{name}.py"):
-            where = f"{folder / name}.py defines one: run this in {folder}, or set"
-            return f"its {of.what} {name} is not here; {where} {VARIABLE}={folder}"
+    name = Path(name).stem if is_file(name) else name
+    gone, file = f"its {KINDS[kind].what} {name} is not here", f"{name}.py"
+    above = normal(near).parents
+    for folder in above:
+        if _is_of(kind, folder / file):
+            where = f"{folder / file} defines one: run this in {folder}, or set"
+            return f"{gone}; {where} {VARIABLE}={folder}"
+    # Of the user's own, only files in a project's folders are ever run, so it was in one of them.
+    root = next((one for one in above if (one / CONF).is_file() or one in folders()), None)
+    there = [str(one) for one in folders() if root in (one, *one.parents)]
+    if there:
+        return (
+            f"{gone} any more: it was {file} in {' or '.join(there)}; put the file back there, or"
+            f" set {VARIABLE} to the folder that has it now"
+        )
+    looked = f" (looked in {', '.join(map(str, folders()))})" if folders() else ""
     return (
-        f"its {of.what} {name} is not here; run this in the folder of its project, or set"
-        f" {VARIABLE} to that folder"
+        f"{gone}{looked}: it was {file} in a folder of its project; run this in the project's"
+        f" folder, or set {VARIABLE} to the one that has it"
     )
 
 
@@ -182,7 +194,7 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
             f" add its folder to [project] path in {CONF}"
         )
     if file is None:
-        raise ConfigError(f"{setting}{name}: the file does not exist")
+        raise UnknownPlugin(f"{setting}{name}: the file does not exist")
     python_files.check_module_name(file, setting)
     if file.stem.startswith("_"):
         raise ConfigError(

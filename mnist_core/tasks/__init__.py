@@ -38,6 +38,19 @@ class Task(ABC):
         """Yield the next epoch's batches, inputs and targets, on the device."""
         return self._batches.epoch()
 
+    def parts(self) -> tuple[Tensor, ...]:
+        """Draw the next epoch, on the device; return the indices that each batch takes."""
+        return self._batches.parts()
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of one of the ``parts``."""
+        return self._batches.batch(chosen)
+
+    @property
+    def changes(self) -> torch.Generator:
+        """The random stream on the device from which a batch draws."""
+        return self._batches.changes
+
     @abstractmethod
     def images(self) -> Iterator[Tensor]:
         """Yield some training images (all, if they are few) as the model takes them."""

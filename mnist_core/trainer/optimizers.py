@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
@@ -14,7 +14,17 @@ from mnist_core.errors import ConfigError
 from mnist_core.optim import OptimConfig, Optimizer, optimizer, resolve
 from mnist_core.tasks.own_code import said
 
-__all__ = ["build", "change", "step", "update", "zero_grad"]
+__all__ = [
+    "build",
+    "change",
+    "prepare_recording",
+    "set_lr",
+    "step",
+    "update",
+    "zero_grad",
+]
+
+_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -69,8 +79,30 @@ def _has_fused(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
 def change(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
     """Continue with other values of the same optimizer; raise ConfigError as ``optim.resolve``."""
     values = _arguments(config)
+    set_lr(optimizer, values.pop("lr"))
     for group in optimizer.param_groups:
         group.update({name: value for name, value in values.items() if name in group})
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Take ``lr`` from the next step on; one that a graph reads stays where it is."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)  # a kernel with the number in its arguments: nothing waits
+        else:
+            group["lr"] = lr
+
+
+def prepare_recording(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether a CUDA graph can hold the step; if so, its learning rate is a tensor now."""
+    # All of torch's fused steps is on the device. With dampening SGD's first one is another one.
+    fused = type(optimizer) in _FUSED and all(
+        group["fused"] and not group.get("dampening") for group in optimizer.param_groups
+    )
+    for group in optimizer.param_groups if fused else ():
+        device = group["params"][0].device
+        group["lr"] = torch.full((), group["lr"], dtype=torch.float32, device=device)
+    return fused
 
 
 def update(

@@ -1,5 +1,6 @@
 """What goes in and out of a training: reports, its result, the ways it can end."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,13 @@ class TrainingFailed(Exception):
         self.kind = kind  # ``NonFiniteLoss`` or ``OutOfMemory``
 
 
+def check_finite(after: str, **losses: float) -> None:
+    """Raise ``TrainingFailed`` if one of ``losses``, by name, is not finite ``after`` a step."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainingFailed("NonFiniteLoss", f"{name} is {value} after {after}")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Best:
     """The best report of a training: the highest validation accuracy, then the lowest loss."""
@@ -32,6 +40,11 @@ class Best:
     step: int  # number of the report, from 1
     metrics: dict[str, float]
     weights: dict[str, Tensor]
+
+    @staticmethod
+    def rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+        """Return what a report is compared by: the greater, the better."""
+        return metrics["val_accuracy"], -metrics["val_loss"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,8 +1,6 @@
 """One training while it runs: steps, reports, averages, early stopping, its state on disk."""
 
-import functools
 import itertools
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +17,8 @@ from mnist_core.device import compilation, cuda_graph, memory, runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.trainer import averaging, optimizers, schedules, training_state
-from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
+from mnist_core.trainer.results import Best, Report, StopTraining, TrainResult, check_finite
 from mnist_core.trainer.training_state import CheckpointTimer, TrainingState
-
-Batch = tuple[Tensor, Tensor]
 
 _PLACE = ("step", "epoch", "seconds")
 _FOLLOWED = ("lr", "train_accuracy")
@@ -46,10 +42,6 @@ class Training:
         self.task = tasks.create(self.now, data, machine)
         self.follow = follow
         self.right = self.task.count_right() if follow else None
-        loss_of = functools.partial(self.task.loss, self.model)
-        self.graph = cuda_graph.create(config, loss_of, self.model)
-        if self.graph is not None and self.right is not None:
-            self.graph.counters = [self.right]
         self.average = averaging.create(config.average, self.model)
         assert config.optim.lr is not None  # resolve() filled it in
         self.lr = self.used_lr = config.optim.lr
@@ -58,14 +50,14 @@ class Training:
         self.total_steps = self.steps_per_epoch * config.epochs
         self.report_steps = schedules.report_steps(config, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), device=machine.device, dtype=machine.loss_dtype)
+        self.graph = self._graphed() if config.cuda_graph else None
         self.keep_best = keep_best or config.early_stopping > 0
         self.best: Best | None = None
         self.reports_since_best = 0
         self.step = self.images = self.images_reported = 0
         self.history: list[dict[str, float]] = []
         self.epoch_began: dict[str, Tensor] = {}
-        self.spent = 0.0
-        self.validation_seconds = 0.0
+        self.spent = self.validation_seconds = 0.0
         self.evaluation: Evaluation | None = None
 
     def run(self, report: Report | None, state: Path | None, timer: CheckpointTimer) -> TrainResult:
@@ -102,18 +94,21 @@ class Training:
         patience = self.config.early_stopping
         return 0 < patience <= self.reports_since_best
 
-    def _rest_of_epoch(self) -> Iterator[list[Batch]]:
-        """Yield the groups of batches of the epoch that ``step`` is in, from there on."""
+    def _rest_of_epoch(self) -> Iterator[list[Tensor]]:
+        """Yield the steps of the epoch that ``step`` is in, from there on: indices of batches."""
         over, done = divmod(self.step, self.steps_per_epoch)
         self._change(over)
         if done:
             self.task.load_state(self.epoch_began)
         else:
             self.epoch_began = self.task.state()
-        batches = self.task.epoch()
-        groups = iter(lambda: list(itertools.islice(batches, self.config.accumulate)), [])
-        # What was trained on before is drawn again, so the random streams continue as they would.
-        return itertools.islice(groups, done, None)
+        # The only time in an epoch at which the host waits for a GPU: the order goes there.
+        parts = iter(self.task.parts())
+        groups = iter(lambda: list(itertools.islice(parts, self.config.accumulate)), [])
+        for group in itertools.islice(groups, done):
+            for chosen in group:  # made again, so the random streams continue as they would
+                self.task.batch(chosen)
+        return groups
 
     def _change(self, epochs: int) -> None:
         """Switch to the settings of the epoch that begins after ``epochs`` epochs."""
@@ -126,38 +121,58 @@ class Training:
         self.lr = now.optim.lr
         self.plateau.start_from(self.lr)
         self.task.change(now)
+        if self.graph is not None:
+            self.graph.forget()
 
-    def _step(self, group: list[Batch]) -> None:
-        config = self.now
+    def _step(self, group: list[Tensor]) -> None:
         factor = self.plateau.factor * schedules.factor(
-            config.schedule,
+            self.now.schedule,
             self.step,
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
         )
         self.used_lr = self.lr * factor
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = self.used_lr
-        optimizers.zero_grad(self.optimizer)
-        n = sum(len(targets) for _, targets in group)
+        optimizers.set_lr(self.optimizer, self.used_lr)
+        n = sum(len(chosen) for chosen in group)
         if self.graph is not None and n == self.graph.batch_size:
-            self.loss_sum += self.graph(*group[0]) * n
-            group = []
-        for inputs, targets in group:
-            loss = self.task.loss(self.forward, inputs, targets)
-            self.loss_sum += loss.detach() * len(targets)
-            if len(group) > 1:  # together the mean over all images of the group
-                loss = loss * (len(targets) / n)
-            if self.scaler is not None:
-                loss = self.scaler.scale(loss)
-            loss.backward()  # type: ignore[no-untyped-call]
-        optimizers.update(
-            self.optimizer, self.parameters, scaler=self.scaler, grad_clip=config.grad_clip
-        )
+            self.graph(group[0])
+        else:
+            optimizers.zero_grad(self.optimizer)
+            for chosen in group:
+                self._passes(chosen, n)
+            self._update()
         if self.average is not None:
             self.average.step()
         self.step += 1
         self.images += n
+
+    def _passes(self, chosen: Tensor, n: int) -> None:
+        """Add to the gradients those of a batch, which is all ``n`` images of a step or some."""
+        inputs, targets = self.task.batch(chosen)
+        loss = self.task.loss(self.forward, inputs, targets)
+        self.loss_sum += loss.detach() * len(targets)
+        if len(targets) < n:  # together the mean over all images of the step
+            loss = loss * (len(targets) / n)
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def _update(self) -> None:
+        optimizers.update(
+            self.optimizer, self.parameters, scaler=self.scaler, grad_clip=self.now.grad_clip
+        )
+
+    def _graphed(self) -> cuda_graph.GraphedStep:
+        parts = cuda_graph.Parts(
+            passes=lambda chosen: self._passes(chosen, len(chosen)),
+            update=self._update,
+            recorded=optimizers.prepare_recording(self.optimizer),
+            model=self.model,
+            optimizer=self.optimizer,
+            counters=[self.loss_sum, *([] if self.right is None else [self.right])],
+            stream=self.task.changes,
+        )
+        return cuda_graph.GraphedStep(parts, self.config.batch_size)
 
     def _report(self, started: float) -> None:
         """Validate; keep the figures, and the weights if they are the best so far."""
@@ -182,7 +197,7 @@ class Training:
         seconds = self.spent + now - started
         self.history.append({**place, "seconds": seconds, **metrics, **followed})
         self.reports_since_best += 1
-        if self.best is None or _rank(metrics) > _rank(self.best.metrics):
+        if self.best is None or Best.rank(metrics) > Best.rank(self.best.metrics):
             weights = self._served().state_dict() if self.keep_best else {}
             kept = {name: value.clone() for name, value in weights.items()}
             self.best = Best(step=len(self.history), metrics=metrics, weights=kept)
@@ -196,13 +211,8 @@ class Training:
             with self.machine.autocast():
                 self.average.refresh_norms(self.task.images())
         evaluation = self.task.evaluate(self._served())
-        for name, value in (("train_loss", train_loss), ("val_loss", evaluation.loss)):
-            if not math.isfinite(value):
-                raise TrainingFailed(
-                    "NonFiniteLoss",
-                    f"{name} is {value} after step {self.step} of {self.total_steps} "
-                    f"(lr {self.lr:g}, {self.config.optim.name})",
-                )
+        after = f"step {self.step} of {self.total_steps} (lr {self.lr:g}, {self.now.optim.name})"
+        check_finite(after, train_loss=train_loss, val_loss=evaluation.loss)
         return evaluation
 
     def _metrics(self, *also: str) -> dict[str, float]:
@@ -287,7 +297,3 @@ class Training:
             self.task.load_state(self.epoch_began)
             for _ in self.task.epoch():
                 pass
-
-
-def _rank(metrics: dict[str, float]) -> tuple[float, float]:
-    return metrics["val_accuracy"], -metrics["val_loss"]

@@ -1,14 +1,17 @@
 """The adapter of objectives of the user's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mnist_core.errors import ConfigError
-from objectives.adapter import Call, Params
+from mnist_core.table import Table
+from objectives.adapter import Call, Params, Phase
 from objectives.own import worker
+from objectives.own.code import of_objective
 from objectives.own.description import Own
+from objectives.own.run_trial import OwnObjective
 from search_spaces.space import Space, SpaceError
 
 
@@ -61,6 +64,7 @@ class OwnAdapter:
     # as far as its seed decides what it does
     repeatable: ClassVar[bool] = True
     images: ClassVar[None] = None
+    changeable: ClassVar[Collection[str]] = ()
 
     @property
     def label(self) -> str:
@@ -81,6 +85,32 @@ class OwnAdapter:
     def most_reports(self) -> int:
         """What the objective says; 1: nothing."""
         return self.own.reports or 1
+
+    def midway(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def placed(self, *, device: str, threads: int, source: str) -> Table:
+        """Return no settings: the params are all that it has."""
+        return Table()
+
+    def objective(self, phase: Phase) -> OwnObjective:
+        """Return what runs the trials of ``phase`` in the working directory."""
+        return OwnObjective(
+            own=self.own,
+            metric=phase.metric,
+            keep=phase.keep,
+            measured=phase.measured,
+            most_parameters=phase.most_parameters,
+            folder=str(Path.cwd()),
+        )
+
+    def code(self, metric: str) -> dict[str, str]:
+        """Return the hashes of the objective's own files."""
+        return of_objective(self.own)
+
+    def check_code(self, fixed: Mapping[str, Any]) -> None:
+        """Take it: the study's file has given the objective itself."""
 
     def comparable(self) -> dict[str, Any]:
         """Return what is given to the objective beside the params."""
@@ -120,6 +150,9 @@ class OwnAdapter:
     def as_trained(self, params: Params, seed: int, attributes: Params) -> dict[str, Any]:
         """Return params and seed."""
         return OwnConfiguration(self.label, dict(params), seed, self.own.given).to_dict()
+
+    def read(self, tables: Mapping[str, Any], *, source: str) -> None:
+        """Return None: the params are all that it has."""
 
     def ensure_data(self) -> None:
         """Do nothing: ``prepare`` does what is needed."""

@@ -5,36 +5,19 @@ import json
 import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import ConfigError, UserError, is_ctrl_c, said
 from mnist_core.version import PACKAGE, package_version
+from objectives.own.code import code_facts
 from objectives.own.description import Own
 from objectives.own.reference import Reference, load
 from objectives.own.run_trial import TASK, hook, prepared
+from objectives.preparation import Preparation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """What a worker found.
-
-    Attributes:
-        fingerprint: what ``prepare`` returned, which names the data, e.g. its hash; "": nothing.
-        costs: what ``cost`` returned of each point.
-    """
-
-    fingerprint: str
-    costs: tuple[Mapping[str, float], ...] = ()
-
-    @property
-    def train_fingerprint(self) -> str:
-        """The same: test data are the objective's own matter."""
-        return self.fingerprint
-
-
-def prepare(own: Own, points: Sequence[Mapping[str, Any]]) -> Prepared:
+def prepare(own: Own, points: Sequence[Mapping[str, Any]]) -> Preparation:
     """Load the objective, let it prepare, and ask for the costs of ``points``.
 
     Raises:
@@ -50,17 +33,20 @@ def prepare(own: Own, points: Sequence[Mapping[str, Any]]) -> Prepared:
                 f"objective {own.label}: cost must return numbers by name, such as"
                 f' {{"seconds": 2.0}}, but got {found!r:.80}'
             )
-    return Prepared(fingerprint=data, costs=tuple(costs))
+    # Test data are the objective's own matter.
+    seconds = tuple(float(cost["seconds"]) for cost in costs if "seconds" in cost)
+    return Preparation(fingerprint=data, train_fingerprint=data, seconds=seconds)
 
 
 def describe(own: Own) -> dict[str, Any]:
-    """Return versions, the facts of the objective's ``describe``, and the name of the data."""
+    """Return versions, what the objective's ``describe`` says, its code, and the data's name."""
     return {
         "versions": {
             "python": platform.python_version(),
             "optuna": importlib.metadata.version("optuna"),
             PACKAGE: package_version(),
             **facts(own),
+            **code_facts(own),
         },
         "data": {"fingerprint": prepare(own, ()).fingerprint},
     }

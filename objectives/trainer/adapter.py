@@ -1,27 +1,34 @@
 """The adapter of the package's trainer: what a study must know of its settings."""
 
 import copy
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mnist_core import losses, optim
+from mnist_core.changes import CHANGEABLE
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import name_or_path, splits
 from mnist_core.errors import ConfigError
 from mnist_core.table import flatten
-from objectives.adapter import Call, Params
-from objectives.base import CHANGES
+from objectives.adapter import Call, Params, Phase
+from objectives.base import CHANGES, Objective
+from objectives.measured import Measured
+from objectives.modules import objective_class
+from objectives.trainer import code
+from objectives.trainer.settings import (
+    comparable_settings,
+    get,
+    put,
+    resolved,
+    shared_settings,
+    with_absolute_root,
+)
 from objectives.training import Training
 from search_spaces.space import Choice, Space
-
-TrainerSettings = TrainConfig
-"""The table of the trainer's settings, and one of its configurations."""
-
-DataSettings = DataConfig
-"""The table of the settings of the data."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +38,25 @@ class TrainerAdapter:
     Attributes:
         label: the module in ``objectives/``.
         base: the configuration that all trials share.
-        find: returns the class of an objective by its module; ConfigError: it is broken.
+        space: the space that is searched.
     """
 
     label: str
-    base: TrainerSettings
+    base: TrainConfig
     space: Space
-    find: Callable[[str], Any]
 
     judged: ClassVar[str] = "model"
-    preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
+    preload: ClassVar[Sequence[str]] = (
+        "mnist_core.train",
+        "mnist_core.kernels.machine_code",  # imports llvmlite, if it is installed
+    )
+    changeable: ClassVar[Collection[str]] = CHANGEABLE
 
     @property
     def trains(self) -> bool:
         """Whether its class is a ``Training``, so that the trainer alone gives its values."""
         try:
-            return issubclass(self.find(self.label), Training)
+            return issubclass(objective_class(self.label), Training)
         except ConfigError:  # the file is gone, or broken
             return False
 
@@ -106,6 +116,40 @@ class TrainerAdapter:
     def _searched(self) -> set[str]:
         return {self.space.setting(name) for name in self.space.parameters}
 
+    def midway(self) -> dict[str, Any]:
+        """Return the settings that end or change a training midway, as far as they are set."""
+        settings = {"early_stopping": self.base.early_stopping, "changes": self.base.changes}
+        return {name: value for name, value in settings.items() if value}
+
+    def placed(self, *, device: str, threads: int, source: str) -> TrainConfig:
+        """Return the configuration that all trials share; what they search has its default."""
+        return shared_settings(
+            self.base, self._searched, device=device, threads=threads, source=source
+        )
+
+    def objective(self, phase: Phase) -> Objective:
+        """Return an object of the class that the module holds."""
+        made: Objective = objective_class(self.label)(
+            base=with_absolute_root(self.base),
+            space=self.space,
+            keep_models=phase.keep,
+            states=phase.states,
+            state_seconds=phase.state_seconds,
+        )
+        if not isinstance(made, Training):  # ``check_objective`` has seen that nothing is measured
+            return made
+        made = dataclasses.replace(made, confirms=phase.confirms, state_reports=phase.state_reports)
+        return Measured(made, most_parameters=phase.most_parameters) if phase.measured else made
+
+    def code(self, metric: str) -> dict[str, str]:
+        """Return the hashes of the user's own models, optimizers, losses, metrics, objective."""
+        return code.hashes(self.label, self.base, self.space, metric)
+
+    def check_code(self, fixed: Mapping[str, Any]) -> None:
+        """Check the objective's class and the models, of which none is imported."""
+        objective_class(self.label)
+        code.check_models(self.space, fixed)
+
     def comparable(self) -> dict[str, Any]:
         """Return the settings that all trainings share and their values depend on."""
         fixed = comparable_settings(self.base)
@@ -114,7 +158,7 @@ class TrainerAdapter:
             (fixed[table] if table else fixed).pop(leaf, None)
         return fixed
 
-    def configuration(self, params: Params, seed: int, *, source: str) -> TrainerSettings:
+    def configuration(self, params: Params, seed: int, *, source: str) -> TrainConfig:
         """Return the configuration that trains ``params``; ConfigError: the trainer refuses it."""
         settings = self.space.settings(params)
         if CHANGES in params:
@@ -131,12 +175,12 @@ class TrainerAdapter:
 
     def settings_of(self, params: Params, seed: int, *, source: str) -> dict[str, Any]:
         """Return the settings that train ``params`` by dotted name."""
-        return flatten(_resolved(self.configuration(params, seed, source=source)).to_dict())
+        return flatten(resolved(self.configuration(params, seed, source=source)).to_dict())
 
     def shared(self) -> dict[str, Any]:
         """Return the settings that all trainings share by dotted name."""
         of_trials = {"seed", *self._searched}
-        settings = flatten(_resolved(self.base).to_dict())
+        settings = flatten(resolved(self.base).to_dict())
         return {name: value for name, value in settings.items() if name not in of_trials}
 
     def trained(self, values: Mapping[str, Any], params: Params) -> dict[str, Any]:
@@ -146,9 +190,9 @@ class TrainerAdapter:
         searched = {name: one.get("sets") or name for name, one in values["space"].items()}
         # A searched setting that this trial did not have had its default.
         for setting in searched.values():
-            _put(settings, setting, _get(default, setting))
+            put(settings, setting, get(default, setting))
         for name, value in params.items():
-            _put(settings, searched[name], value)
+            put(settings, searched[name], value)
         return settings
 
     def would_train(self, params: Params, *, source: str) -> dict[str, Any]:
@@ -170,7 +214,11 @@ class TrainerAdapter:
         used = {name: attributes[name] for name in names if name in attributes}
         source = "the trial's record"
         config = self.configuration(params, seed, source=source).override(used, source=source)
-        return _resolved(config).to_dict()
+        return resolved(config).to_dict()
+
+    def read(self, tables: Mapping[str, Any], *, source: str) -> TrainConfig:
+        """Return the settings that ``as_trained`` wrote."""
+        return TrainConfig.from_mapping(tables, source=source)
 
     def ensure_data(self) -> None:
         """Download or decode the data: once, and here, where the user sees it."""
@@ -198,12 +246,12 @@ class TrainerAdapter:
         from objectives.trainer.preflight import prepare
 
         usual, least = ([self._start(point) for point in points] for points in (typical, ends))
-        kind = self.find(self.label)
+        kind = objective_class(self.label)
         check = {"check": kind.check} if issubclass(kind, Training) else {}
         call = functools.partial(prepare, most_parameters=most, **check)
         return call, ([*usual, *least], usual)
 
-    def _start(self, point: Params) -> TrainerSettings:
+    def _start(self, point: Params) -> TrainConfig:
         return self.configuration(point, 0, source="the study")
 
     def description(self) -> Call:
@@ -221,42 +269,3 @@ class TrainerAdapter:
         from objectives.trainer.test_images import read_test
 
         return read_test, (self.base, models)
-
-
-def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
-    """Return the settings of a training that say what is measured, as plain values."""
-    # Left out: where a trial runs, and which trial it is.
-    settings = config.model_dump(exclude={"seed", "device", "threads"})
-    settings["data"].pop("test_set")  # a test set that comes later changes no training
-    settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-    if not name_or_path.is_shipped(config.data):
-        settings["data"]["name"] = "own images"
-    for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
-        if settings["data"][name] is None:
-            del settings["data"][name]
-    if not config.changes:
-        del settings["changes"]
-    return settings
-
-
-def _resolved(config: TrainerSettings) -> TrainerSettings:
-    try:
-        return config.model_copy(update={"optim": optim.resolve(config.optim)})
-    except ConfigError:
-        # A study is looked at when the file of the user's own optimizer is gone or broken.
-        if config.optim.name in optim.OPTIMIZERS:
-            raise
-        return config
-
-
-def _put(tables: dict[str, Any], key: str, value: Any) -> None:
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        tables = tables.setdefault(parent, {})
-    tables[leaf] = value
-
-
-def _get(tables: Any, key: str) -> Any:
-    for part in key.split("."):
-        tables = tables.get(part) if isinstance(tables, Mapping) else None
-    return tables

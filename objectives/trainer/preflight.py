@@ -2,45 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import DataError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Largest:
-    """The largest training at the ends of the space: its estimated seconds, its parameters."""
-
-    seconds: float
-    parameters: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What a worker found.
-
-    Attributes:
-        fingerprint: of the data.
-        train_fingerprint: of the data without the test files.
-        seconds: of a training of each measured configuration, extrapolated from a step.
-        parameters: of each model.
-        flops: operations of each forward pass for one image or pair; a multiply-add is 2.
-        epochs: of each training.
-        memory: most bytes that the worker, or on CUDA its tensors, took.
-        others: whether the space holds models or batches unlike the measured ones.
-        largest: the largest of these others, if it is larger than all that were measured.
-    """
-
-    fingerprint: str
-    seconds: tuple[float, ...]
-    parameters: tuple[int, ...]
-    flops: tuple[int, ...]
-    epochs: tuple[int, ...]
-    memory: int
-    others: bool = False
-    largest: Largest | None = None
-    train_fingerprint: str = ""
+from objectives.preparation import Largest, Preparation
 
 
 def prepare(

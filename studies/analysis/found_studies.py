@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mnist_core.console.plain_text import one_line
 from mnist_core.errors import ConfigError, UserError
+from objectives import kinds
 from studies import catalog
 from studies.analysis.listed_study import ELSEWHERE, UNREADABLE, FoundStudy, read_listed
 from studies.core.attributes import CONFIRM
@@ -16,8 +17,7 @@ from studies.core.event_log import FILE as EVENTS
 from studies.core.event_log import last_study
 from studies.core.redaction import masked
 from studies.planning.lookup import database_of, study_in_folder
-from studies.planning.objective_class import objective_class
-from studies.planning.own_code import check_models
+from studies.planning.settings import Settings
 from studies.storage.location import StudyLocation
 
 
@@ -39,9 +39,7 @@ def catalog_studies() -> Iterator[CatalogStudy]:
         try:
             spec = catalog.get(name)
             # A broken objective or model of the user's own is named here, not at the start.
-            if spec.own is None:
-                objective_class(spec.label)
-            check_models(spec)
+            kinds.adapter(spec.objective, Settings().train, spec.space).check_code(spec.fixed)
         except ConfigError as error:
             yield CatalogStudy(name=name, broken=str(error), file=file)
         else:
@@ -101,11 +99,11 @@ def _in_folder(folder: Path, stored: dict[str, FoundStudy]) -> FoundStudy | None
             raise UserError(f"{folder}: its database does not hold the study of its event log")
         return found
     about = last_study(folder / EVENTS)
-    if not about:
-        return None
     name = str(about.get("name", folder.name))
     if name in stored:
         return dataclasses.replace(stored[name], folder=folder)
+    if not about:
+        return None
     # A list must not wait for a server that may be gone.
     return FoundStudy(
         name=name,

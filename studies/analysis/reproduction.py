@@ -8,7 +8,6 @@ Elsewhere sums are rounded in another order, so the value must lie where a furth
 
 import dataclasses
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import Any, TypeGuard
 from mnist_core.comparison.spread import difference, within
 from mnist_core.config import read_settings
 from mnist_core.console.shell_words import argument, command, program
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError
+from objectives import kinds
+from objectives.adapter import Exported
 from objectives.own.adapter import OwnConfiguration
-from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies.core.formatting import possible
 from studies.core.seal import SEAL, is_whole
 from studies.statistics.intervals import mean_interval
@@ -41,7 +41,7 @@ class Recorded:
     """
 
     path: Path
-    config: TrainerSettings | OwnConfiguration
+    config: Exported | OwnConfiguration
     metric: str
     value: float
     values: tuple[float, ...]
@@ -85,15 +85,14 @@ def read(path: Path) -> Recorded:
         ConfigError: if it cannot be read, records no training, or was changed later.
     """
     tables, record = read_settings(path)
-    own = "params" in tables
-    config = (OwnConfiguration if own else TrainerSettings).from_mapping(tables, source=str(path))
+    config = kinds.exported(tables, source=str(path))
     if not is_whole(tables, record):
         raise ConfigError(
             f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
             " what it records is not of these settings; export it again, or train it as it is with"
             f" {command('mnist_core', 'train', argument(path))}"
         )
-    if "objective" in record and not own:
+    if "objective" in record and not isinstance(config, OwnConfiguration):
         raise ConfigError(
             f"{path}: its value was measured by the objective {record['objective']!r}, not by the"
             " trainer, which alone can be run again from a file; run the study again instead"
@@ -182,46 +181,6 @@ def unsealed(recorded: Recorded) -> str:
 def show(metric: str, value: float) -> str:
     """Write a metric: a share in per cent."""
     return f"{100 * value:.2f} %" if metric.endswith(("accuracy", "f1")) else f"{value:.5g}"
-
-
-def facts_here(device_name: str, data_fingerprint: str) -> dict[str, str]:
-    """Return versions, device and data of this process, named as in a record."""
-    import torch
-
-    from mnist_core.version import TRAINER_VERSION
-
-    return {
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "trainer": TRAINER_VERSION,
-        "device_name": device_name,
-        "data_fingerprint": data_fingerprint,
-    }
-
-
-def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
-    """Check that the data here, which may have several fingerprints, are those of the record.
-
-    Raises:
-        UserError: if the record names another fingerprint.
-    """
-    before, data = recorded.facts.get("data_fingerprint", fingerprint), _data(recorded)
-    if before not in (fingerprint, *others):
-        raise UserError(
-            f"{recorded.path}: was trained on other data: the fingerprint of"
-            f" {data.name} (split seed {data.split_seed}) was"
-            f" {before}, but is {fingerprint} here; {_verify(data)} tells more"
-        )
-
-
-def _data(recorded: Recorded) -> DataSettings:
-    assert isinstance(recorded.config, TrainerSettings)  # others have no data of the trainer
-    return recorded.config.data
-
-
-def _verify(data: DataSettings) -> str:
-    root = ("--root", data.root) if data.root else ()
-    return f"`{command('mnist_core', 'data', 'verify', data.name, *root)}`"
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_core.commands.options import tolerance_option
-from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 
@@ -81,41 +80,17 @@ def reproduce_command(
         raise ConfigError(f"--study: {file} was measured by the trainer; leave it out")
     if device is not None:
         changes["device"] = device
-    config = recorded.config.override(changes, source="--device")
-    from mnist_core import train
-    from mnist_core.checkpoints import evaluate_checkpoint
-    from mnist_core.data import load
-    from mnist_core.device import runtime
-    from mnist_core.runs import training_run
-    from objectives.training import CONFIRM
-
-    if why := runtime.why_no_tf32(config):
-        raise ConfigError(
-            f"{file}: was trained in tf32, which only an NVIDIA GPU computes, but {why}; reproduce"
-            " it on a GPU. In fp32 it is another training: "
-            + command("mnist_core", "train", file, "--device", "cpu", "--set", "precision=fp32")
-        )
-    config = train.resolve(config)
-    data = load(config.data, config.device)
-    reproduction.check_data(recorded, data.fingerprint, data.train_fingerprint)
-    console = _warn(recorded)
-    result = training_run.run(training_run.Plan(config=config), console)
-    metrics, confusion = dict(result.metrics), result.confusion
-    if recorded.metric.startswith(CONFIRM):
-        found = evaluate_checkpoint.judge_on_confirm_images(result, data.n_classes)
-        if found is not None:
-            metrics |= {f"{CONFIRM}{name}": value for name, value in found.metrics.items()}
-            confusion = found.confusion.tolist()
-    if recorded.metric not in metrics:
-        raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
-    _conclude(
+    found = recorded.config.again(
         file,
-        recorded,
-        metrics[recorded.metric],
-        reproduction.facts_here(result.device_name, data.fingerprint),
-        tolerance,
-        judged=sum(map(sum, confusion)),
+        changes,
+        recorded.metric,
+        recorded.facts.get("data_fingerprint"),
+        lambda: _warn(recorded),
     )
+    if recorded.metric not in found.metrics:
+        raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
+    value = found.metrics[recorded.metric]
+    _conclude(file, recorded, value, found.facts, tolerance, judged=found.judged)
 
 
 def _console() -> "SafeConsole":

@@ -10,7 +10,6 @@ from objectives.own.run_trial import OwnObjective
 from objectives.own.worker import describe, prepare
 from studies import catalog
 from studies.analysis.reproduction import Recorded
-from studies.planning.own_code import code_facts
 from studies.spec import StudySpec
 
 
@@ -43,7 +42,7 @@ def run_again(
     outcome = _run(file, own, config, spec.metric)
     if recorded.metric not in outcome.metrics:
         raise UserError(f"{file}: the objective gives no {recorded.metric}, which the record names")
-    return outcome.metrics[recorded.metric], {**describe(own)["versions"], **code_facts(own)}
+    return outcome.metrics[recorded.metric], describe(own)["versions"]
 
 
 def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome:

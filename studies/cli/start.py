@@ -8,7 +8,7 @@ from typing import Any
 from studies import engines
 from studies.engines.base import Resources
 from studies.planning import resources
-from studies.planning.objective_class import check_objective
+from studies.planning.objective_checks import check_objective
 from studies.planning.plan import Plan
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import UserError
-from studies.analysis.mistakes import MistakeImages
+from objectives.mistake_images import MistakeImages
 from studies.analysis.stored_study import Stored
 from studies.dashboard.completion import Completion, File, Json
 from studies.dashboard.guard import READS, refuse

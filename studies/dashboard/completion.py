@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from mnist_core.evaluation import validation_summary
-from studies.analysis.mistakes import MistakeImages
+from objectives.mistake_images import MistakeImages
 from studies.analysis.stored_study import Stored
 from studies.core.attributes import ATTEMPT, CONFIRM, FAILURE, SECONDS, SEED
 from studies.core.trials import TrialRecord

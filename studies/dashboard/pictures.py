@@ -8,7 +8,7 @@ from mnist_core.errors import UserError
 from mnist_core.evaluation.confusion import Confusion
 from mnist_core.evaluation.pictures import confusion_figure
 from mnist_core.evaluation.validation_summary import ValidationSummary
-from studies.analysis.mistakes import MistakeImages
+from objectives.mistake_images import MistakeImages
 from studies.analysis.scales import axis_label
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import is_share
@@ -85,11 +85,12 @@ def mistakes(
     stored: Stored, record: TrialRecord, kept: ValidationSummary, images: MistakeImages
 ) -> bytes:
     """Draw the surest mistakes of a trial; where the images are not here, say so."""
-    plan = stored.plan
+    plan, data = stored.plan, stored.plan.adapter.images
+    assert data is not None  # only the trainer keeps mistakes
     figure = _figure(6, 6.6)
     figure.suptitle(f"trial {record.number}, surest mistakes on the validation images", fontsize=11)
     try:
-        drawn = images.draw(kept.mistakes, plan.adapter.images, plan.data_fingerprint)
+        drawn = images.draw(kept.mistakes, data, plan.data_fingerprint)
     except UserError as error:
         figure.text(0.5, 0.5, str(error), ha="center", va="center", wrap=True)
         return _png(figure)

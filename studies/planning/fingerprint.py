@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_core.errors import UserError
 from mnist_core.table import difference
 from objectives.adapter import Adapter
-from objectives.own.adapter import OwnAdapter
 from studies.core.attributes import CODE, FINGERPRINT
-from studies.planning.own_code import code_facts
 
 if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
     import optuna
@@ -33,8 +31,6 @@ def describe(adapter: Adapter) -> dict[str, Any]:
     """Return versions and data hashes as JSON values; a worker runs this."""
     function, arguments = adapter.description()
     found: dict[str, Any] = function(*arguments)
-    if isinstance(adapter, OwnAdapter):
-        found["versions"] |= code_facts(adapter.own)
     return found
 
 

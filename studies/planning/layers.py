@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import parsing, plugins
-from mnist_core.data import name_or_path
-from mnist_core.data.splits import MANY_VALIDATION_IMAGES, validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.plugins import model_files
 from mnist_core.table import flat_items, unknown_setting
-from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies import catalog
 from studies.planning.settings import (
     CONF,
@@ -19,6 +16,7 @@ from studies.planning.settings import (
     OPTIONS,
     SET,
     Settings,
+    full_name,
     put_setting,
     setting_of,
     short_name,
@@ -118,41 +116,6 @@ def _check_without_trainer(layers: Iterable[Layer], objective: str) -> None:
                 )
 
 
-def shared_training(
-    settings: Settings, spec: StudySpec, *, device: str, threads: int
-) -> TrainerSettings:
-    """Return the configuration that all trials share; what they search has its default.
-
-    An objective of the user's own has no such settings, so they have their defaults.
-    """
-    if spec.own is not None:
-        return TrainerSettings(device=device, threads=threads)
-    # A value of conf.toml for a searched setting is meant for other runs: its momentum would reach
-    # the trials of optimizers that have none.
-    defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
-    given = {
-        **defaults,
-        "device": device,
-        "threads": threads,
-        "data.name": name_or_path.placed(settings.train.data).name,  # workers change their folder
-        **_confirm_images(settings.train.data),
-    }
-    return settings.train.override(given, source=f"study {spec.name}")
-
-
-def _confirm_images(data: DataSettings) -> dict[str, str]:
-    """Return the setting that confirms on half of the validation images, if they are many.
-
-    A verdict on images that the search selected on is too good. Of fewer images, half would make
-    the search and the verdict both too noisy.
-    """
-    size = name_or_path.known_size(data)
-    if data.confirm != "own" or not size:
-        return {}
-    many = validation_size(size) >= MANY_VALIDATION_IMAGES
-    return {"data.confirm": "half"} if many else {}
-
-
 def general_quick(spec: StudySpec) -> dict[str, Any]:
     """Return the settings of a small run of a study that has no ``quick`` of its own."""
     trials = max(QUICK_TRIALS, len(spec.choices))
@@ -242,7 +205,7 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
 
 def _full_name(name: str, *, source: str) -> str:
     """Return the full dotted name of setting ``name``, which may lack ``train.``."""
-    key = f"train.{name}" if name.partition(".")[0] in TrainerSettings.model_fields else name
+    key = full_name(name)
     names = Settings.setting_names()
     if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):
         return key

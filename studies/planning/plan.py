@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import ConfigError
+from mnist_core.table import Table
 from mnist_core.version import TRAINER_VERSION
+from objectives import kinds
 from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
-from objectives.own.adapter import OwnAdapter
-from objectives.trainer.adapter import TrainerAdapter, TrainerSettings
 from studies import catalog
 from studies.core import study_names
 from studies.core.attributes import CODE
 from studies.core.goals import Goals
 from studies.core.seeds import FIRST_SEEDS
-from studies.planning import own_code
 from studies.planning.budget import least_per_choice, search_trials
 from studies.planning.fingerprint import DEVICE_KIND, digest_of
-from studies.planning.layers import settings_of, shared_training
+from studies.planning.layers import settings_of
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
-from studies.planning.objective_class import check_name, objective_class
+from studies.planning.objective_checks import check_name
 from studies.planning.resources import share_out, share_out_own
 from studies.planning.settings import Settings
 from studies.spec import StudySpec
@@ -42,9 +41,9 @@ class Plan:
     settings: Settings  # as resolved from all layers
     # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str] = field(repr=False)
-    # settings of the trainer that all trials share; device and threads are those of this machine.
-    # An objective of the user's own has none: ask ``adapter``.
-    train: TrainerSettings
+    # settings of the objective that all trials share, with this machine's device and threads; only
+    # ``adapter`` knows what they mean
+    train: Table
     trials: int  # trials of the search, over all resumes
     trials_per_choice: int  # least number of trials of each choice of the scientific parameter
     confirm_seeds: int  # fresh seeds on which each confirmed configuration is trained again
@@ -94,10 +93,7 @@ class Plan:
     @property
     def adapter(self) -> Adapter:
         """What the objective says of its trials."""
-        spec = self.spec
-        if spec.own is not None:
-            return OwnAdapter(spec.own, spec.space)
-        return TrainerAdapter(spec.label, self.train, spec.space, objective_class)
+        return kinds.adapter(self.spec.objective, self.train, self.spec.space)
 
     @property
     def most_reports(self) -> int:
@@ -198,7 +194,7 @@ class Plan:
             # Its version stands for the shipped code; other objectives do not use it.
             **({} if self.spec.own else {"trainer": trainer}),
         }
-        code = own_code.hashes(self.spec, self.train) if code is None else code
+        code = self.adapter.code(self.spec.metric) if code is None else code
         environment = self.adapter.device.partition(":")[0]
         optional = {
             CODE: dict(code),
@@ -235,9 +231,9 @@ def resolve(
     trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     threads = settings.engine.threads or int(settings.search.order == "batch")
+    adapter = kinds.adapter(spec.objective, settings.train, spec.space)
     if spec.own is None:
-        device = settings.train.device
-        share = share_out(settings.engine, device, threads=threads, tasks=trials)
+        share = share_out(settings.engine, adapter.device, threads=threads, tasks=trials)
     else:
         share = share_out_own(settings.engine, threads=threads, tasks=trials)
     name = study_names.full(spec.name, quick=quick, fork=fork)
@@ -248,7 +244,9 @@ def resolve(
         spec=spec,
         settings=settings,
         origins=origins,
-        train=shared_training(settings, spec, device=share.device, threads=share.threads),
+        train=adapter.placed(
+            device=share.device, threads=share.threads, source=f"study {spec.name}"
+        ),
         trials=trials,
         trials_complete=settings.search.trials_complete or 0,
         trials_per_choice=least_per_choice(spec, settings, origins, trials),

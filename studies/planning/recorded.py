@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from objectives import kinds
 from search_spaces.space import Space
 from studies import catalog
 from studies.core.attributes import BUDGET, FINGERPRINT, RECORD
 from studies.core.redaction import masked
-from studies.planning.layers import shared_training, unused_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import (
     CONF,
@@ -88,13 +89,14 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
         fixed={},
     )
     settings, origins = _settings(record, spec, now, source=f"the record of study {name}")
+    adapter = kinds.adapter(spec.objective, settings.train, spec.space)
     machine = {"device": record["device"], "threads": record["threads"]}
     plan = Plan(
         name=name,
         spec=spec,
         settings=settings,
         origins=origins,
-        train=shared_training(settings, spec, **machine),
+        train=adapter.placed(**machine, source=f"study {spec.name}"),
         trials=settings.search.trials or spec.trials,
         trials_per_choice=record["trials_per_choice"],
         confirm_seeds=settings.confirm.seeds or spec.confirm_seeds,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mnist_core.table import Table
-from objectives.trainer.adapter import TrainerSettings
+from objectives.trainer.settings import TrainerSettings
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
 
@@ -130,6 +130,8 @@ class ResultsSettings(Table):
 class Settings(Table):
     """All settings of one run."""
 
+    # Only this module of ``studies/`` names the trainer's settings: ``conf.toml`` has them beside
+    # the study's own, so their names and types must be known before there is a study.
     train: TrainerSettings = TrainerSettings()
     search: SearchSettings = SearchSettings()
     confirm: ConfirmSettings = ConfirmSettings()
@@ -147,6 +149,11 @@ class Settings(Table):
 def own_model_options(settings: Settings) -> list[str]:
     """Return the full dotted names of the settings that only the model's own file knows."""
     return [f"{MODEL}.{name}" for name in settings.train.model.model_extra or {}]
+
+
+def full_name(name: str) -> str:
+    """Return the full dotted name of setting ``name``, which may lack ``train.``."""
+    return f"train.{name}" if name.partition(".")[0] in TrainerSettings.model_fields else name
 
 
 def short_name(key: str) -> str:

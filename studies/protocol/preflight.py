@@ -6,21 +6,18 @@ So the supervisor need not import torch, which takes longer than the rest of a s
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
-from objectives.own.worker import Prepared
-from objectives.trainer.preflight import Preparation
+from objectives.preparation import Preparation
 from studies.core.formatting import duration
 
 
-def estimate(trainings: float, found: Sequence[Preparation | Prepared]) -> Iterator[str]:
+def estimate(trainings: float, found: Sequence[Preparation]) -> Iterator[str]:
     """Yield what a trial and the whole study will take, if it is known.
 
     ``trainings``: those of the study, divided by the number of workers.
     """
-    own = [one for one in found if isinstance(one, Prepared)]
-    measured = [one for one in found if isinstance(one, Preparation)]
-    if measured:
-        yield describe(trainings, measured)
-    elif own and (times := [cost["seconds"] for cost in own[0].costs if "seconds" in cost]):
+    if found and found[0].parameters:
+        yield describe(trainings, found)
+    elif found and (times := found[0].seconds):
         yield (
             f"a trial: {_range(times, duration)}; the study: up to"
             f" {duration(statistics.fmean(times) * trainings)}, less what is pruned (an estimate"

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mnist_core.changes import CHANGEABLE
 from mnist_core.errors import ConfigError, UserError
+from objectives.adapter import Adapter
 from objectives.base import CHANGES, Task
-from objectives.trainer.adapter import TrainerSettings
 from search_spaces.space import Float, Space
 from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
 from studies.core.trials import TrialRecord
@@ -195,7 +194,7 @@ def check_population(plan: Plan) -> None:
     Raises:
         ConfigError: if a parameter cannot change midway, or a setting would have no effect.
     """
-    spec, settings = plan.spec, plan.settings
+    spec, settings, adapter = plan.spec, plan.settings, plan.adapter
     if not settings.population:
         return
     if settings.engine.name != "ray":
@@ -203,7 +202,7 @@ def check_population(plan: Plan) -> None:
             f"study {plan.name}: a population (engine.ray.scheduler = pbt) is run by Ray Tune"
             f" alone; use --engine ray, but got {settings.engine.name}"
         )
-    if spec.own is not None:
+    if not adapter.changeable:
         raise ConfigError(
             f"engine.ray.scheduler: pbt continues trainings from their saved states, but objective"
             f" {spec.label} is not a trainer; use book or asha"
@@ -219,13 +218,13 @@ def check_population(plan: Plan) -> None:
             continue
         setting = spec.space.setting(name)
         plain = isinstance(parameter, Float) and parameter.step is None and parameter.when is None
-        if not plain or setting not in CHANGEABLE:
+        if not plain or setting not in adapter.changeable:
             raise ConfigError(
                 f"engine.ray.scheduler: pbt changes hyperparameters midway, which {name} cannot;"
                 " a Float without step and condition of one of these can:"
-                f" {', '.join(CHANGEABLE)}"
+                f" {', '.join(adapter.changeable)}"
             )
-    _check_settings(settings, plan.train)
+    _check_settings(settings, adapter)
     if plan.trials_complete:
         raise ConfigError(
             "search.trials_complete: a population has search.trials members, which all run to the"
@@ -235,7 +234,7 @@ def check_population(plan: Plan) -> None:
         raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")
 
 
-def _check_settings(settings: Settings, train: TrainerSettings) -> None:
+def _check_settings(settings: Settings, adapter: Adapter) -> None:
     search, interval = settings.search, settings.engine.ray.pbt_interval
     wanted = {
         "search.pruner": (search.pruner, "none"),
@@ -248,8 +247,7 @@ def _check_settings(settings: Settings, train: TrainerSettings) -> None:
         "search.objectives": (search.objectives, {}),
         "search.constraints": (search.constraints, {}),
         "engine.trial_seconds": (settings.engine.trial_seconds, 0.0),
-        "train.early_stopping": (train.early_stopping, 0),
-        "train.changes": (train.changes, ()),
+        **{f"train.{name}": (value, None) for name, value in adapter.midway().items()},
     }
     for name, (found, needed) in wanted.items():
         if found != needed:
@@ -257,8 +255,8 @@ def _check_settings(settings: Settings, train: TrainerSettings) -> None:
                 f"{name}: a population runs as a whole, to its end, so it must be"
                 f" {needed or 'unset'}, but got {found}"
             )
-    if interval >= train.epochs:
+    if interval >= adapter.epochs:
         raise ConfigError(
-            f"engine.ray.pbt_interval: must be below the {train.epochs} epochs of a training,"
+            f"engine.ray.pbt_interval: must be below the {adapter.epochs:g} epochs of a training,"
             f" but got {interval}"
         )

@@ -7,7 +7,7 @@ from mnist_core.data.idx import UInt8Array
 from mnist_core.errors import UserError
 from mnist_core.evaluation import validation_summary
 from mnist_core.evaluation.validation_summary import ValidationSummary
-from studies.analysis.mistakes import MistakeImages, data_config
+from objectives.mistake_images import MistakeImages, data_config
 from studies.core.trials import class_names_of
 from studies.tracking.base import Study, Trial
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from graphs_on_cpu import Graph, torch_with
 from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -24,6 +25,7 @@ from mnist_core.batches import pair_batches as pairs_of_images
 from mnist_core.batches.pair_batches import PairSampler
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
+from mnist_core.device import cuda_graph, torch_internals
 from mnist_core.device.runtime import Runtime
 from mnist_core.tasks import pairs
 from mnist_core.trainer.training import Training
@@ -132,9 +134,11 @@ class FakeGpu:
 
     Attributes:
         watch: what made the host wait.
+        replays: the graph that each started.
     """
 
     watch: Watch
+    replays: list[object]
     _made: list[Training]
 
     def training(self, **changes: Any) -> Training:
@@ -156,6 +160,7 @@ class FakeGpu:
 def fake_gpu() -> Iterator[FakeGpu]:
     """Have a fake GPU within the context."""
     torch._C._ensureCUDADeviceGuardSet()
+    torch_internals.unexpected()  # it keeps what it found with real tensors
     made: list[Training] = []
     sampler = vars(PairSampler(torch.arange(64) % 10))  # it looks at the labels' numbers
 
@@ -185,7 +190,14 @@ def fake_gpu() -> Iterator[FakeGpu]:
         patch.setattr(pairs_of_images, "PairSampler", fake_sampler)
         patch.setattr(pairs, "_fix", lambda split, config: None)
         stack.enter_context(mode)
-        yield FakeGpu(stack.enter_context(Watch()), made)
+        replays: list[object] = []
+
+        class FakeGraph(Graph):
+            def replay(self) -> None:
+                replays.append(self)
+
+        patch.setattr(cuda_graph, "torch", torch_with(FakeGraph))
+        yield FakeGpu(stack.enter_context(Watch()), replays, made)
 
 
 def _data() -> Data:

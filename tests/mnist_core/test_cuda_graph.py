@@ -1,16 +1,15 @@
 """CUDA graphs: what is refused, which batches go through one, and on a GPU the same result."""
 
-import contextlib
-import types
-
 import pytest
 import torch
+from graphs_on_cpu import Graph, torch_with
 
 from mnist_core.data import Data, Split
-from mnist_core.device import cuda_graph
+from mnist_core.device import cuda_graph, runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
 from mnist_core.train import resolve, train
+from mnist_core.trainer.training import Training
 
 
 def on_gpu(precision="bf16"):
@@ -29,11 +28,6 @@ def test_a_cpu_has_no_graphs(config, refusal):
         ({"compile": True}, "fp32", "compile=false"),
         ({}, "fp16", "precision=bf16"),
         ({"accumulate": 4}, "fp32", "accumulate must be 1, but got 4"),
-        (
-            {"epochs": 2, "changes": [{"epoch": 1, "label_smoothing": 0.1}]},
-            "fp32",
-            "a change of label_smoothing is not recorded",
-        ),
         ({"loss__name": "triplet", "model__name": "siamese"}, "fp32", "loss.name=bce"),
     ],
 )
@@ -46,35 +40,6 @@ def test_what_changes_from_batch_to_batch_is_refused(config, refusal, changes, p
 def test_what_can_be_recorded_is_not_refused(config):
     for precision in ("fp32", "tf32", "bf16", "fp64"):
         cuda_graph.check(config(cuda_graph=True), on_gpu(precision))
-    assert cuda_graph.create(config(), None, None) is None
-
-
-@pytest.mark.parametrize("changes", [{}, {"grad_clip": 0.1}, {"average__name": "ema"}])
-def test_full_batches_go_through_the_graph(few, config, monkeypatch, changes):
-    """A stand-in that computes each batch as it comes: four of the five an epoch are full."""
-    seen = []
-
-    class StandIn:
-        def __init__(self, loss, model, batch_size):
-            self.loss, self.model, self.batch_size = loss, model, batch_size
-
-        def __call__(self, inputs, targets):
-            assert all(p.grad is None for p in self.model.parameters())
-            seen.append(len(targets))
-            loss = self.loss(inputs, targets)
-            loss.backward()
-            return loss.detach()
-
-    some = config(epochs=2, batch_size=64, **changes)
-    plain = train(some, few)
-    monkeypatch.setattr(
-        cuda_graph, "create", lambda config, loss, model: StandIn(loss, model, config.batch_size)
-    )
-    graphed = train(some, few)
-    assert seen == [64] * 8
-    assert graphed.metrics == plain.metrics
-    for a, b in zip(plain.model.parameters(), graphed.model.parameters(), strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.fixture
@@ -104,6 +69,10 @@ def few_on_gpu(few) -> Data:
         {"model__name": "siamese", "model__dropout": 0.0, "pairs__per_epoch": 300},
         {"model__name": "net", "augment__shift": 0.1},
         {"model__name": "net", "loss__name": "focal"},
+        {"model__name": "net", "optim__name": "nesterov"},
+        {"model__name": "net", "optim__name": "adamw", "schedule__name": "one_cycle", "epochs": 3},
+        {"model__name": "net", "optim__name": "rmsprop", "average__name": "ema"},
+        {"model__name": "net", "epochs": 2, "changes": [{"epoch": 1, "label_smoothing": 0.1}]},
     ],
 )
 def test_a_graph_equals_eager(few_on_gpu, config, changes):
@@ -129,93 +98,152 @@ def test_a_graph_with_dropout_trains(few_on_gpu, config):
 
 
 @pytest.mark.gpu
-def test_recording_leaves_no_trace(few_on_gpu, config):
-    """Batch norm's statistics, the weights and the random stream are what they were."""
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.Linear(784, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout()
-    ).cuda()
-    inputs = torch.randn(16, 1, 28, 28, device="cuda")
-    targets = torch.zeros(16, dtype=torch.int64, device="cuda")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    random = torch.cuda.get_rng_state()
-
-    def loss(inputs, targets):
-        return torch.nn.functional.cross_entropy(model(inputs), targets)
-
-    graphed = cuda_graph.GraphedBatch(loss, model, 16)
-    graphed._record(inputs, targets)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), name
-    assert torch.equal(torch.cuda.get_rng_state(), random)
-    first = graphed(inputs, targets).item()
-    assert first != graphed(inputs, targets).item()  # another dropout
-
-
-class CudaOnCpu:
-    """Stands for ``torch.cuda``: what is captured runs at once, and again at each replay."""
-
-    class Stream:
-        def __init__(self, device=None):
-            pass
-
-        def wait_stream(self, other):
-            pass
-
-    def current_stream(self, device):
-        return self.Stream()
-
-    def device(self, device):
-        return contextlib.nullcontext()
-
-    def stream(self, stream):
-        return contextlib.nullcontext()
-
-    def graph(self, graph, stream):
-        return contextlib.nullcontext()
-
-    def get_rng_state(self, device):
-        return torch.get_rng_state()
-
-    def set_rng_state(self, state, device):
-        torch.set_rng_state(state)
-
-
-def test_the_recording_on_a_stand_in_for_cuda(few, config, monkeypatch):
-    """All that surrounds CUDA's own work: weights, statistics, streams, buffers, gradients."""
-    made = []
-
-    class Graph:
-        def __init__(self):
-            made.append(self)
-
-        def replay(self):
-            (graphed,) = (g for g in batches if g._graph is self)
-            gradients, value = graphed._gradients, graphed._value
-            computed = graphed._pass()
-            value.copy_(computed)
-            for parameter, fixed in zip(graphed._parameters, gradients, strict=True):
-                fixed.copy_(parameter.grad)
-                parameter.grad = None
-
-    batches = []
-    create = cuda_graph.create
-
-    def kept(config, loss, model):
-        batches.append(create(config.model_copy(update={"cuda_graph": True}), loss, model))
-        return batches[-1]
-
+@pytest.mark.parametrize("optimizer", ["adamw", "momentum", "rmsprop"])
+def test_recording_leaves_no_trace(few_on_gpu, config, optimizer):
+    """Weights, statistics, the optimizer's state and the random streams are what they were."""
     some = config(
-        epochs=2, batch_size=64, model__name="flex_cnn", model__width=8, model__dropout=0.2
+        device="cuda",
+        model__name="flex_cnn",
+        model__norm="batch",
+        model__dropout=0.2,
+        model__width=8,
+        batch_size=64,
+        optim__name=optimizer,
+        augment__shift=0.1,
+        cuda_graph=True,
     )
-    plain = train(some, few)
-    cuda = CudaOnCpu()
-    cuda.CUDAGraph = Graph
-    stand_in = types.SimpleNamespace(cuda=cuda, Tensor=torch.Tensor)
-    monkeypatch.setattr(cuda_graph, "torch", stand_in)
-    monkeypatch.setattr(cuda_graph, "create", kept)
-    graphed = train(some, few)
-    assert len(made) == 1
+    machine = runtime.resolve(some)
+    with runtime.session(machine, deterministic=False):
+        training = Training(resolve(some), few_on_gpu, machine, keep_best=False, follow=True)
+        chosen = training.task.parts()[0]
+        before = {name: value.clone() for name, value in training.model.state_dict().items()}
+        random, drawn = torch.cuda.get_rng_state(), training.task.changes.get_state()
+        training.graph._record(chosen)
+        for name, value in training.model.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        for state in training.optimizer.state.values():
+            assert all(not value.any() for value in state.values())
+        assert torch.equal(torch.cuda.get_rng_state(), random)
+        assert torch.equal(training.task.changes.get_state(), drawn)
+        assert training.loss_sum.item() == training.right.item() == 0
+        losses = []
+        for _ in range(2):
+            training.loss_sum.zero_()
+            training._step([chosen])
+            losses.append(training.loss_sum.item())
+        assert losses[0] != losses[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("changes", [{}, {"augment__shift": 0.1}, {"optim__name": "rmsprop"}])
+def test_replays_do_not_wait_for_the_device(few_on_gpu, config, changes):
+    """torch itself raises where the host would wait; the smaller last batch has no graph."""
+    some = config(device="cuda", model__name="cnn", batch_size=64, cuda_graph=True, **changes)
+    machine = runtime.resolve(some)
+    with runtime.session(machine, deterministic=False):
+        training = Training(resolve(some), few_on_gpu, machine, keep_best=False, follow=True)
+        first, *others = training._rest_of_epoch()
+        training._step(first)  # recorded here
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for group in others:
+                training._step(group)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert training.step == training.steps_per_epoch
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optim__name": "adamw", "grad_clip": 0.1},
+        {"optim__name": "sgd"},
+        {"optim__name": "momentum", "average__name": "ema"},
+        {"optim__name": "nesterov", "augment__shift": 0.1},
+        {"optim__name": "rmsprop"},  # its step stays outside of the graph
+        {"optim__name": "muon", "augment__blur_p": 0.5},
+        {"model__name": "siamese", "pairs__per_epoch": 300, "batch_size": 64},
+        {"changes": [{"epoch": 1, "label_smoothing": 0.1, "optim.weight_decay": 0.25}]},
+        {"changes": [{"epoch": 1, "augment.shift": 0.1, "optim.lr": 2.0**-8}]},
+        {"optim__name": "sgd", "changes": [{"epoch": 1, "optim.lr": 2.0**-8}]},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_a_recorded_training_equals_a_plain_one_on_a_stand_in(few, config, changes, recorded):
+    """All around CUDA's own work: weights, states, statistics, streams, buffers, gradients."""
+    some = config(
+        **{
+            "epochs": 2,
+            "batch_size": 64,
+            "model__name": "flex_cnn",
+            "model__width": 8,
+            "model__dropout": 0.2,
+            "optim__lr": 2.0**-7,  # the same number in fp32, which a recorded rate is
+        }
+        | changes
+    )
+    plain = train(some, few, follow=True)
+    graphs = recorded()
+    graphed = train(some, few, follow=True)
+    assert len(graphs) == (2 if "changes" in changes else 1)
+    assert sum(graph.replays for graph in graphs) == 8  # of the five batches of an epoch four
     for name, value in plain.model.state_dict().items():
         assert torch.equal(value, graphed.model.state_dict()[name]), name
     assert graphed.metrics == plain.metrics
+    for ours, theirs in zip(graphed.history, plain.history, strict=True):
+        assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_a_recorded_training_resumes_within_an_epoch(few, config, tmp_path, recorded):
+    """Stopped at the second of three reports of an epoch; its graph is recorded anew."""
+    some = config(
+        epochs=2,
+        batch_size=64,
+        reports_per_epoch=2,
+        model__name="net",
+        optim__name="adamw",
+        optim__lr=2.0**-7,
+        augment__shift=0.1,
+    )
+    plain = train(some, few)
+    recorded()
+    state = tmp_path / "state"
+
+    def stop(step, metrics):
+        if step == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(some, few, stop, state_file=state)
+    resumed = train(some, few, state_file=state)
+    assert resumed.metrics == plain.metrics
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Have every later training record its steps on the stand-in; return the graphs."""
+
+    def begin():
+        graphs = []
+        record = cuda_graph.GraphedStep._record
+
+        def kept(step, chosen):
+            graph = record(step, chosen)
+            graph.step = step
+            graphs.append(graph)
+            assert graph.registered == [step._parts.stream]
+            return graph
+
+        init = Training.__init__
+
+        def graphed(training, config, *arguments, **named):
+            init(training, config.model_copy(update={"cuda_graph": True}), *arguments, **named)
+            training.config = training.now = config
+
+        monkeypatch.setattr(cuda_graph, "torch", torch_with(Graph))
+        monkeypatch.setattr(cuda_graph.GraphedStep, "_record", kept)
+        monkeypatch.setattr(Training, "__init__", graphed)
+        return graphs
+
+    return begin

@@ -115,6 +115,44 @@ def test_every_pair_of_them(gpu, number, model, turn, optimizer):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optim__name": "momentum", "grad_clip": 1.0},
+        {"optim__name": "sgd", "schedule__name": "one_cycle"},
+        {"augment__shift": 0.1, "augment__erase_p": 0.5, "augment__elastic": 1.0},
+        {"average__name": "ema", "label_smoothing": 0.1},
+        {"optim__name": "rmsprop"},
+        {"optim__name": "muon"},
+        {"model__name": "siamese", "precision": "fp32"},
+        {"model__name": "cnn", "precision": "tf32"},
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())),
+)
+def test_epochs_of_a_graph_wait_for_nothing(gpu, changes):
+    """The recording included: all that is launched between an epoch's draw and its end."""
+    settings = {"model__name": "mlp512", "precision": "bf16", "optim__name": "adamw", **changes}
+    training = gpu.training(**settings, cuda_graph=True)
+    gpu.replays.clear()
+    for _ in range(3):
+        assert steps(training, gpu) == []
+    assert training.step == len(gpu.replays) == 6
+    assert len({id(graph) for graph in gpu.replays}) == 1
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("model", ["mlp512", "siamese"])
+def test_an_epoch_waits_once_for_its_order(gpu, model, graph):
+    training = gpu.training(model__name=model, precision="fp32", cuda_graph=graph)
+    for _ in range(2):
+        gpu.watch.waits.clear()
+        for group in training._rest_of_epoch():
+            training._step(group)
+        assert gpu.watch.waits == ["aten::_to_copy"]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize(
     "wait",
     [
         lambda loss: loss.item(),
@@ -125,8 +163,8 @@ def test_every_pair_of_them(gpu, number, model, turn, optimizer):
     ],
     ids=["item", "if", "download", "upload", "copy"],
 )
-def test_a_step_that_waits_is_found(gpu, wait):
-    training = gpu.training(model__name="mlp512", precision="fp32")
+def test_a_step_that_waits_is_found(gpu, wait, graph):
+    training = gpu.training(model__name="mlp512", precision="fp32", cuda_graph=graph)
     of_task = training.task.loss
 
     def loss(*arguments):
@@ -135,7 +173,8 @@ def test_a_step_that_waits_is_found(gpu, wait):
         return found
 
     training.task.loss = loss
-    assert len(steps(training, gpu)) == training.steps_per_epoch
+    # A recording runs the step four times, and each replay runs nothing that it did not hold.
+    assert len(steps(training, gpu)) == (4 if graph else training.steps_per_epoch)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
@@ -153,6 +192,7 @@ def test_mixed_devices_are_found(gpu, optimizer):
 
 def test_a_batch_elsewhere_is_found(gpu):
     training = gpu.training(model__name="mlp512", precision="fp32")
-    group = [(torch.empty(32, 1, 28, 28), torch.empty(32, dtype=torch.int64))]
+    batch = (torch.empty(32, 1, 28, 28), torch.empty(32, dtype=torch.int64))
+    training.task.batch = lambda chosen: batch
     with pytest.raises(RuntimeError, match="device"):
-        training._step(group)
+        training._step([torch.zeros(32, dtype=torch.int64, device=GPU)])

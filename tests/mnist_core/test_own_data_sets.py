@@ -9,10 +9,10 @@ import pytest
 
 import mnist_core
 from mnist_core import plugins
-from mnist_core.config import DataConfig
+from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import image_arrays, name_or_path, registry
 from mnist_core.errors import ConfigError, DataError
-from objectives.trainer.adapter import TrainerSettings, comparable_settings
+from objectives.trainer.settings import comparable_settings
 
 FILES = [file.name for file in registry.DATA_SETS["mnist"].files]
 LETTERS = f"""
@@ -53,7 +53,7 @@ def test_it_is_read_by_name_and_by_its_file(project, name):
 
 
 def test_a_study_of_it_is_comparable_without_its_file(project):
-    config = TrainerSettings().override({"data.name": "letters"})
+    config = TrainConfig().override({"data.name": "letters"})
     there = comparable_settings(config)
     os.remove("letters.py")
     assert comparable_settings(config) == there

@@ -208,6 +208,12 @@ def test_what_is_missing_is_looked_for_in_the_folders_above(project, tmp_path, m
     (project / "wide.py").write_text("1 / 0\n" + MODEL)
     assert str(project) in plugins.missing("models", "wide", near=checkpoint)
     assert plugins.folders() == []
+    (project / "wide.py").unlink()
+    elsewhere = tmp_path / "elsewhere"
+    monkeypatch.setenv(plugins.VARIABLE, str(elsewhere))
+    assert f"looked in {elsewhere}" in plugins.missing("models", "wide", near=checkpoint)
+    monkeypatch.setenv(plugins.VARIABLE, str(project))
+    assert f"was wide.py in {project}" in plugins.missing("models", "wide", near=checkpoint)
 
 
 @pytest.mark.parametrize("name", ["random", "yaml_like-this", "pytest"])

@@ -10,8 +10,8 @@ from test_recording import events, record
 from toy import TestSet, make_plan
 
 from mnist_core.errors import UserError
+from objectives.mistake_images import MistakeImages
 from studies.analysis import stored_study
-from studies.analysis.mistakes import MistakeImages
 from studies.cli.sync import sync_command
 from studies.core.event_log import FILE, survey
 from studies.dashboard.completion import Completion

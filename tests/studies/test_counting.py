@@ -8,7 +8,7 @@ from toy_trail import quiet, run  # noqa: F401
 
 from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
-from objectives.trainer.preflight import Preparation
+from objectives.preparation import Preparation
 from studies.analysis import stored_study
 from studies.core.trials import Forked
 from studies.protocol.control import StudyInterrupted

@@ -21,8 +21,8 @@ from mnist_core.console.plain_text import markdown
 from mnist_core.data import image_arrays
 from mnist_core.evaluation import validation_summary
 from objectives.base import Outcome
+from objectives.mistake_images import MistakeImages
 from studies.analysis import stored_study
-from studies.analysis.mistakes import MistakeImages
 from studies.dashboard import application, pictures
 from studies.dashboard.application import StudyDashboard
 from studies.dashboard.completion import Completion

@@ -14,7 +14,7 @@ from toy import make_plan
 from waiting import PATIENCE
 
 from mnist_core.errors import UserError
-from objectives.trainer.preflight import Preparation
+from objectives.preparation import Preparation
 from studies.cli import foreground
 from studies.engines.inline import Inline
 from studies.protocol import phases

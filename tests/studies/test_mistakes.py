@@ -8,7 +8,7 @@ from mnist_core.data import load
 from mnist_core.errors import DataError
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.pictures import mosaic
-from studies.analysis.mistakes import MistakeImages, data_config
+from objectives.mistake_images import MistakeImages, data_config
 
 
 def mistake(*images):

@@ -13,10 +13,11 @@ import objectives
 from mnist_core import models, plugins
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
+from objectives import kinds
+from objectives.modules import names, objective_class
 from studies import engines, run
 from studies.cli import options
-from studies.planning import own_code
-from studies.planning.objective_class import check_objective, names, objective_class
+from studies.planning.objective_checks import check_objective
 
 WIDE = TrainConfig(model=ModelConfig(name="wide"))
 RIGHT = """
@@ -123,13 +124,25 @@ def spec_of(**fields):
     return dataclasses.replace(SPEC, **fields)
 
 
+def adapter_of(spec, settings=WIDE):
+    return kinds.adapter(spec.objective, settings, spec.space)
+
+
+def check_code(spec):
+    adapter_of(spec).check_code(spec.fixed)
+
+
+def hashes(spec, settings=WIDE):
+    return adapter_of(spec, settings).code(spec.metric)
+
+
 def test_a_study_with_a_model_that_is_not_python_is_known_without_torch(own_model):
     own_model("def build(:")
     with pytest.raises(ConfigError, match=r"mnist_core/models/wide\.py, line 1: SyntaxError"):
-        own_code.check_models(spec_of(fixed={"model.name": "wide"}))
+        check_code(spec_of(fixed={"model.name": "wide"}))
     with pytest.raises(ConfigError, match="'wid'"):
-        own_code.check_models(spec_of(fixed={"model.name": "wid"}))
-    own_code.check_models(SPEC)
+        check_code(spec_of(fixed={"model.name": "wid"}))
+    check_code(SPEC)
 
 
 def test_the_list_marks_what_cannot_run(own, tmp_path, monkeypatch, capsys):
@@ -161,17 +174,17 @@ def test_a_hash_is_of_what_python_makes_of_the_file(project):
     (project / "wide.py").write_text("import layers\ndef build(config, n_classes): ...")
     (project / "layers.py").write_text("WIDTH = 3")
     spec = spec_of(objective="mine")
-    first = own_code.hashes(spec, WIDE)
+    first = hashes(spec)
     assert sorted(first) == ["layers.py", "mine.py", "wide.py"]
     (project / "mine.py").write_text("# a comment\n" + RIGHT.replace("return 1", "return (1)"))
-    assert own_code.hashes(spec, WIDE) == first
+    assert hashes(spec) == first
     (project / "mine.py").write_text(RIGHT.replace("return 1", "return 2"))
-    second = own_code.hashes(spec, WIDE)
+    second = hashes(spec)
     assert {name for name in first if first[name] != second[name]} == {"mine.py"}
-    assert own_code.hashes(SPEC, TrainConfig()) == {}
+    assert hashes(SPEC, TrainConfig()) == {}
 
 
 def test_code_of_this_package_has_no_hash(own, own_model):
     own(RIGHT)
     own_model("def build(config, n_classes): ...")
-    assert own_code.hashes(spec_of(objective="mine"), WIDE) == {}
+    assert hashes(spec_of(objective="mine")) == {}

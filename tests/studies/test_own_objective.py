@@ -22,6 +22,7 @@ from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import StopTraining, Task, TrainingError
 from objectives.own import Command, own, worker
+from objectives.own.code import of_objective
 from objectives.own.description import held
 from objectives.own.reports import Reports
 from objectives.own.run_trial import OwnObjective
@@ -40,7 +41,6 @@ from studies.dashboard.notes import TrialNotes
 from studies.engines._local.execution import execute
 from studies.planning import lookup
 from studies.planning import plan as planning
-from studies.planning.own_code import of_objective
 from studies.protocol.carry_over import carry
 from studies.report import page
 from studies.report.overview import describe

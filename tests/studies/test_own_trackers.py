@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from mnist_core import plugins
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from objectives.trainer.adapter import TrainerAdapter, TrainerSettings
+from objectives.trainer.adapter import TrainerAdapter
 from search_spaces.space import Float, Space
 from studies import tracking
 
@@ -54,8 +55,8 @@ def test_a_tracker_that_cannot_be_used_is_one_line(project, text):
 def test_a_study_is_looked_at_without_its_optimizer_or_loss(project, setting, kind, text):
     if text:
         (project / "odd_own.py").write_text(text.format(kind))
-    base = TrainerSettings().override({setting: "odd_own"})
-    adapter = TrainerAdapter("classification", base, Space({"optim.lr": Float(0.1, 1.0)}), print)
+    base = TrainConfig().override({setting: "odd_own"})
+    adapter = TrainerAdapter("classification", base, Space({"optim.lr": Float(0.1, 1.0)}))
     assert adapter.shared()[setting] == "odd_own"
     assert adapter.settings_of({"optim.lr": 0.5}, 0, source="test")["optim.lr"] == 0.5
     assert adapter.as_trained({"optim.lr": 0.5}, 0, {})["optim"]["lr"] == 0.5

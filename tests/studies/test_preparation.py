@@ -14,7 +14,8 @@ from mnist_core.data.storage import EMBEDDED
 from mnist_core.errors import ConfigError, DataError
 from objectives.classification import Classification
 from objectives.pairs import Pairs
-from objectives.trainer.preflight import Largest, Preparation, prepare
+from objectives.preparation import Largest, Preparation
+from objectives.trainer.preflight import prepare
 from search_spaces.space import Float, Int, Space
 from studies import catalog
 from studies.cli.foreground import with_data

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from browser import browse, chromium  # noqa: F401
+from colours import SIGHTS, contrast, faded, luminance, seen
 from made_search import write_study
 from needs import missing
-from test_report_browser import CSS, contrast, luminance, palettes
+from test_report_browser import CSS, palettes
 from toy import make_plan
 
 from studies.analysis import stored_study
@@ -138,27 +139,6 @@ def test_paper_loses_nothing(chromium, pages, tmp_path, name):  # noqa: F811
     assert [text for text in texts if bare(text) not in paper] == []
 
 
-SIGHTS = {
-    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
-                   (-0.003882, -0.048116, 1.051998)),
-    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413),
-                     (-0.011820, 0.042940, 0.968881)),
-    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602),
-                   (0.004733, 0.691367, 0.303900)),
-    "grey": ((0.2126, 0.7152, 0.0722),) * 3,
-}  # fmt: skip
-"""Of linear RGB: Machado et al. 2009 (doi:10.1109/TVCG.2009.113), severity 1; and none at all."""
-
-
-def seen(colour, sight):
-    """The luminance, 0 to 1, that somebody sees."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    out = [sum(m * c for m, c in zip(row, linear, strict=True)) for row in SIGHTS[sight]]
-    red, green, blue = (min(1.0, max(0.0, c)) for c in out)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 def rules(pattern):
     """The declarations of the rules of ``report.css`` that match, by the pattern's group."""
     text = CSS.read_text()
@@ -203,8 +183,3 @@ def test_contrast_of_all_marks(theme):
         opacity = float(value(rule, "opacity"))
         assert contrast(faded(colours[colour], colours["paper"], opacity), colours["paper"]) >= 3
     assert luminance(colours["ink"]) != luminance(colours["paper"])
-
-
-def faded(colour, ground, opacity):
-    both = [(int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in both)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser import browse, chromium  # noqa: F401
+from colours import contrast
 from made_search import write_study
 from PIL import Image, ImageStat
 from toy import SPEC, make_plan
@@ -151,18 +152,6 @@ def palettes():
     find = re.compile(r"--(\w+): (#[0-9a-f]{6});")
     day = dict(find.findall(light))
     return {"light": day, "dark": day | dict(find.findall(dark.split("* {")[0]))}
-
-
-def luminance(colour):
-    """Of sRGB, as WCAG 2.2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

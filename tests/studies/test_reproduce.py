@@ -10,10 +10,10 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_core import train
+from mnist_core import plugins, train
 from mnist_core.config import TrainConfig
 from mnist_core.data import load
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError
 from studies import __main__ as program
 from studies.analysis import reproduction
 from studies.cli import options
@@ -151,6 +151,23 @@ def test_mistakes(command, tmp_path):
     assert code == 1 and "cudo" in error
 
 
+@pytest.mark.parametrize("setting", ["model.name", "optim.name", "loss.name"])
+@pytest.mark.parametrize("name", ["gone_own", "./gone_own.py"])
+def test_code_of_ones_own_that_is_gone_is_named_with_its_place(
+    command, tmp_path, monkeypatch, setting, name
+):
+    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path))
+    (tmp_path / "results").mkdir()
+    file = write(tmp_path / "results/a.toml", 0.9, config=CONFIG.override({setting: name}))
+    code, lines, (error,) = command(file)
+    assert (code, lines) == (1, [])
+    what = {"model.name": "model", "optim.name": "optimizer", "loss.name": "loss"}[setting]
+    assert str(file) in error and f"its {what} gone_own" in error
+    assert f"gone_own.py in {tmp_path}" in error and plugins.VARIABLE in error
+    monkeypatch.setenv(plugins.VARIABLE, "")
+    assert "a folder of its project" in command(file)[2][0]
+
+
 def record(values):
     return reproduction.Recorded(
         path=None, config=CONFIG, metric="val_loss", value=values[0], values=values, facts={}
@@ -189,9 +206,3 @@ def test_equal_values_leave_room_for_the_rounding():
 def test_a_wide_spread_lets_another_seed_through():
     verdict = reproduction.compare_with_record(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
     assert (verdict.outcome, verdict.differences) == (reproduction.WITHIN, ())
-    with pytest.raises(UserError, match="other data"):
-        found = reproduction.Recorded(
-            path="a", config=CONFIG, metric="x", value=1.0, values=(1.0,),
-            facts={"data_fingerprint": "a"},
-        )  # fmt: skip
-        reproduction.check_data(found, "b")

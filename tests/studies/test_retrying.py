@@ -17,6 +17,7 @@ from toy_trail import plan_at, quiet, run  # noqa: F401
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import TrainingError
+from objectives.trainer.adapter import TrainerAdapter
 from studies.analysis import stored_study
 from studies.cli.first_failure import FirstTraceback, is_mistake
 from studies.core.attributes import FINGERPRINT
@@ -25,7 +26,6 @@ from studies.core.trials import Failure
 from studies.engines._local.execution import failure_of
 from studies.ledger import opening
 from studies.ledger.retrying import check_retry
-from studies.planning import own_code
 from studies.planning.fingerprint import FingerprintMismatch, check_fingerprint
 from studies.report import overview
 from studies.report.live import PlainView
@@ -180,7 +180,7 @@ def with_code(tmp_path, monkeypatch):
     """A toy plan whose objective is a user's own, with the code that is given."""
 
     def make(code):
-        monkeypatch.setattr(own_code, "hashes", lambda spec, model: {"objectives/mine.py": code})
+        monkeypatch.setattr(TrainerAdapter, "code", lambda *_: {"objectives/mine.py": code})
         return dataclasses.replace(make_plan(tmp_path, trials=6), spec=SPEC)
 
     return make

@@ -4,18 +4,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from mnist_core.config import DataConfig
 from mnist_core.console.shell_words import command
 from mnist_core.data import cifar_svhn_emnist, name_or_path, storage
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
-from objectives.trainer.adapter import DataSettings
 from studies.cli.doctor.finding import Finding, note, ok, problem
 
 _SECONDS = 1.5
 """Time for the data sets that are not chosen; the rest is only named."""
 
 
-def data_sets(data: DataSettings, *, seconds: float = _SECONDS) -> Iterator[Finding]:
+def data_sets(data: DataConfig, *, seconds: float = _SECONDS) -> Iterator[Finding]:
     """Yield whether the chosen data set is sound, then the others that are here."""
     try:
         yield _chosen(data)
@@ -25,7 +25,7 @@ def data_sets(data: DataSettings, *, seconds: float = _SECONDS) -> Iterator[Find
     yield from _others(data, seconds)
 
 
-def _chosen(data: DataSettings) -> Finding:
+def _chosen(data: DataConfig) -> Finding:
     path = name_or_path.own_path(data)
     if path is not None:
         name_or_path.check_path(path, data.name)
@@ -67,7 +67,7 @@ def _verified(data_set: DataSet, folder: Path, *, chosen: bool) -> Finding:
     return ok("data", f"{name}: the hashes of its {len(data_set.files)} files are right")
 
 
-def _others(data: DataSettings, seconds: float) -> Iterator[Finding]:
+def _others(data: DataConfig, seconds: float) -> Iterator[Finding]:
     start, good, left = time.monotonic(), [], []
     for name, data_set in DATA_SETS.items():
         if name in (FOLDER, data.name):

@@ -72,13 +72,15 @@ def mistakes(result: StudyResult) -> Mistakes:
     files = [file for file in files if file.is_file()]  # people delete models to save space
     if not files:
         return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan.folder))}.")
+    images = plan.adapter.images
+    assert images is not None  # other objectives keep no such models
     # torch takes seconds to import, and a study without kept models needs none.
     from mnist_core.checkpoints import checkpoint
     from mnist_core.data import load
 
     try:
         kept = [checkpoint.load(file) for file in files]
-        data = load(plan.adapter.images)
+        data = load(images)
     except (CheckpointError, DataError) as error:
         return Mistakes(text=f"Cannot be shown: {error}")
     if not data.is_of(plan.data_fingerprint):

@@ -3,22 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnist_core.config import DataConfig
 from mnist_core.data import image_arrays
 from mnist_core.data.idx import UInt8Array
 from mnist_core.errors import DataError
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.pictures import on_white, side_by_side
-from objectives.trainer.adapter import DataSettings
 
 
 class MistakeImages:
     """Draws mistakes of trials; each data set is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[DataSettings, image_arrays.LabelledImages] = {}
+        self._known: dict[DataConfig, image_arrays.LabelledImages] = {}
 
     def draw(
-        self, mistakes: Sequence[Mistake], config: DataSettings, fingerprint: str
+        self, mistakes: Sequence[Mistake], config: DataConfig, fingerprint: str
     ) -> list[UInt8Array]:
         """Return a picture for each mistake: grey ones are dark ink on white.
 
@@ -43,11 +43,11 @@ class MistakeImages:
         return [side_by_side(on_white(found.images[list(mistake.images)])) for mistake in mistakes]
 
 
-def data_config(settings: Mapping[str, Any]) -> DataSettings:
+def data_config(settings: Mapping[str, Any]) -> DataConfig:
     """Return the data settings among resolved ones by dotted name."""
     own = {
         name.removeprefix("data."): value
         for name, value in settings.items()
         if name.startswith("data.")
     }
-    return DataSettings.from_mapping(own, source="data")
+    return DataConfig.from_mapping(own, source="data")
