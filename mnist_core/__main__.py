@@ -3,6 +3,11 @@
 ``python -m mnist_core`` is the same program.
 """
 
+from mnist_core.console.shadowed import exit_if_shadowed
+
+if __name__ == "__main__":
+    exit_if_shadowed()  # before any import that a user's file could break
+
 import typer
 
 from mnist_core.commands.compare_command import compare_command

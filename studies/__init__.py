@@ -2,11 +2,14 @@
 
 import importlib
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+# `python -m studies` imports this before it can say which file of a user hides a module. So nothing
+# is imported here that is not in memory already, not even typing's own TYPE_CHECKING.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
 
     from studies.python_api import Study
     from studies.python_api import run as run
@@ -16,7 +19,7 @@ def load(
     study: "str | os.PathLike[str]",
     *,
     quick: bool = False,
-    conf: Path | None = None,
+    conf: "Path | None" = None,
     set: "Mapping[str, Any] | None" = None,
 ) -> "Study":
     """Read a study: its verdict, its tables, its files; see ``studies/python_api.py``.
@@ -32,12 +35,15 @@ def load(
     Raises:
         UserError: if there is no such study.
     """
+    from studies.core.quiet_imports import import_tqdm
+
+    import_tqdm()
     from studies import python_api
 
     return python_api.load(os.fspath(study), quick=quick, conf=conf, set=set)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import ``studies.run``, which takes a moment, when it is first used.
 
     Raises:

@@ -3,6 +3,11 @@
 ``python -m studies`` is the same program.
 """
 
+from mnist_core.console.shadowed import exit_if_shadowed
+
+if __name__ == "__main__":
+    exit_if_shadowed()  # before any import that a user's file could break
+
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +19,15 @@ from mnist_core.console.shell_words import as_started, by_script, program
 from mnist_core.demo.demo_command import demo_command
 from mnist_core.errors import ConfigError
 from studies.cli import options
+from studies.cli.archive import archive_command
 from studies.cli.audit import audit_command
+from studies.cli.clean import clean_command
 from studies.cli.compare import compare_command
 from studies.cli.copy import copy_command
 from studies.cli.doctor.command import doctor_command
 from studies.cli.init import init_command
 from studies.cli.refine import refine_command
+from studies.cli.rename import rename_command
 from studies.cli.replay import replay_command
 from studies.cli.report import report_command
 from studies.cli.reproduce import reproduce_command
@@ -234,8 +242,8 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command),
-    *(demo_command, doctor_command, init_command, refine_command),
+    *(archive_command, audit_command, clean_command, compare_command, copy_command),
+    *(demo_command, doctor_command, init_command, refine_command, rename_command),
     *(replay_command, report_command, reproduce_command, sync_command, tables_command),
     *(wandb_report_command, watch_command),
 ):

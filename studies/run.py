@@ -1,5 +1,10 @@
 """Run a study: ``studies run optim_search``, or ``python -m studies.run optim_search``."""
 
+from mnist_core.console.shadowed import exit_if_shadowed
+
+if __name__ == "__main__":
+    exit_if_shadowed()  # before any import that a user's file could break
+
 import gc
 import sys
 import types
@@ -12,6 +17,7 @@ from mnist_core.console.shell_words import program
 from mnist_core.tracking import split
 from studies.cli import options
 from studies.cli.start import start
+from studies.core.quiet_imports import import_tqdm
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -198,6 +204,7 @@ class _Run(types.ModuleType):
     @staticmethod
     def __call__(*given: Any, **named: Any) -> Any:
         """Do what ``studies.python_api.run`` does."""
+        import_tqdm()
         from studies import python_api
 
         return python_api.run(*given, **named)

@@ -4,6 +4,7 @@ The drawing goes to ``docs/architecture.svg``; ``test_floors.py`` checks it and 
 """
 
 import ast
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -161,7 +162,7 @@ def arrows(graph: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
     }
 
 
-WIDTH, ROW, BOX, GAP = 1240, 74, 34, 16
+WIDTH, ROW, BOX, GAP = 1260, 74, 34, 16
 """Pixels of the drawing: its width, a floor's height, a box's height, between two boxes."""
 LEFT, RIGHT = 90, 640
 """Pixels: between these the boxes stand, and right of them what each place is."""
@@ -184,6 +185,17 @@ def about(package: str, name: str) -> str:
     return text.split("\n")[0].replace("``", "")
 
 
+def in_rows(widths: Mapping[str, float]) -> list[list[str]]:
+    """Return the names in as many rows as their boxes need between ``LEFT`` and ``RIGHT``."""
+    rows: list[list[str]] = [[]]
+    for name in widths:
+        wide = sum(widths[one] + GAP for one in rows[-1]) + widths[name]
+        if rows[-1] and wide > RIGHT - LEFT:
+            rows.append([])
+        rows[-1].append(name)
+    return rows
+
+
 def draw(graph: Mapping[str, set[str]]) -> str:
     """Return the drawing as SVG: floors as bands, places as boxes, imports as lines downwards."""
     parts: list[str] = []
@@ -194,31 +206,39 @@ def draw(graph: Mapping[str, set[str]]) -> str:
         boxes: dict[str, tuple[float, float, float]] = {}
         shapes, lines = [], []
         for number, names in reversed(list(enumerate(floors, start=1))):
+            labels = {n: f"{n}/" if (ROOT / package / n).is_dir() else n for n in names.split()}
+            widths = {n: 24 + 7.2 * len(label) for n, label in labels.items()}
+            rows = in_rows(widths)
+            high = len(rows) * (BOX + 8) + 8
             parts.append(
-                f'<rect class="band" x="8" y="{top}" width="{WIDTH - 16}" height="{BOX + 16}"'
+                f'<rect class="band" x="8" y="{top}" width="{WIDTH - 16}" height="{high}"'
                 f' rx="6"/><text class="small" x="18" y="{top + 30}">floor {number}</text>'
             )
-            labels = {n: f"{n}/" if (ROOT / package / n).is_dir() else n for n in names.split()}
-            size = 12.0 if len(labels) < 7 else 5.0
-            widths = {n: size * 2 + 7.2 * len(label) for n, label in labels.items()}
-            gap = GAP if len(labels) < 7 else 5
-            left = (LEFT + RIGHT - sum(widths.values()) - gap * (len(labels) - 1)) / 2
-            texts = [(label, about(package, n)) for n, label in labels.items()]
-            texts = [one for one in texts if one[1]]
+            texts = [
+                ("" if place else label, piece)
+                for n, label in labels.items()
+                for place, piece in enumerate(textwrap.wrap(about(package, n), 92))
+            ]
             for line, (label, text) in enumerate(texts):
-                y = top + 30 + (line - (len(texts) - 1) / 2) * 15
+                y = top + high / 2 + 5 + (line - (len(texts) - 1) / 2) * 15
                 parts.append(
                     f'<text class="small" x="{RIGHT + 24}" y="{y:.0f}"><tspan class="head">'
                     f"{label}</tspan> {escape(text)}</text>"
                 )
-            for name, width in widths.items():
-                boxes[name] = (left, top + 8, width)
-                shapes.append(
-                    f'<rect class="box" x="{left:.0f}" y="{top + 8}" width="{width:.0f}"'
-                    f' height="{BOX}" rx="5"/><text x="{left + width / 2:.0f}" y="{top + 30}"'
-                    f' text-anchor="middle">{labels[name]}</text>'
-                )
-                left += width + gap
+            for row, of in enumerate(rows):
+                y = top + 8 + row * (BOX + 8)
+                wide = sum(widths[name] for name in of) + GAP * (len(of) - 1)
+                left = (LEFT + RIGHT - wide) / 2
+                for name in of:
+                    width = widths[name]
+                    boxes[name] = (left, y, width)
+                    shapes.append(
+                        f'<rect class="box" x="{left:.0f}" y="{y}" width="{width:.0f}"'
+                        f' height="{BOX}" rx="5"/><text x="{left + width / 2:.0f}" y="{y + 22}"'
+                        f' text-anchor="middle">{labels[name]}</text>'
+                    )
+                    left += width + GAP
+            top += high - BOX - 16
             top += ROW
         ground = {n for n, floor in floor_of(package).items() if floor == 1}
         hidden = ground if len(ground) > 3 else set()  # all floors use these

@@ -73,6 +73,10 @@ def test_the_wheel_holds_every_file_of_the_packages(content):
     project = {name for name in tracked() if name.startswith("studies/cli/project/")}
     assert project and project <= set(content)
     assert content["studies/conf.toml"] == (ROOT / "conf.toml").read_bytes()
+    demo = {f"mnist_core/demo/page/demo.{end}" for end in ("html", "css", "js")}
+    demo |= {f"mnist_core/demo/models/{name}.safetensors" for name in ("digits", "pairs")}
+    for name in demo:
+        assert content[name] == (ROOT / name).read_bytes()
     embedded = ROOT / "mnist_core/data/embedded"
     for file in embedded.glob("*.gz"):
         assert content[f"mnist_core/data/embedded/{file.name}"] == file.read_bytes()

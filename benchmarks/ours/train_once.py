@@ -75,6 +75,7 @@ def main() -> None:
                 "train_seconds": seconds - validation_seconds,
                 "images": result.images,
                 "accuracy": result.metrics["val_accuracy"],
+                "loss": result.metrics["val_loss"],
                 "parameters": result.n_parameters,
                 "threads": result.config.threads,
                 "precision": result.config.precision,

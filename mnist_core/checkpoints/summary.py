@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused import FusedSequential
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,9 @@ def _layers(model: nn.Module, one: Tensor) -> tuple[list[Layer], int]:
 def _activation_bytes(model: nn.Module, config: ModelConfig, images: Images) -> int:
     """Return the bytes that autograd keeps for one more sample in a batch."""
     model.to(memory_format=torch.channels_last).train()  # as the trainer has it
+    for layers in model.modules():
+        if isinstance(layers, FusedSequential):
+            layers.fused = False  # as on a GPU; on a CPU less is kept
     # The weights and the norms' statistics do not grow with the batch and drop out.
     few, more = (_saved_bytes(model, _inputs(config, images, n)) for n in (2, 4))
     return (more - few) // 2

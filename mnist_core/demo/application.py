@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mnist_core.checkpoints import checkpoint
 from mnist_core.console.plain_text import one_line
+from mnist_core.console.shell_words import as_started
 from mnist_core.demo import drawings, shown_images
 from mnist_core.demo.choices import Choice, Choices
 from mnist_core.demo.drawings import SIDE, Judge
@@ -41,6 +42,13 @@ _HEADERS = [
     ("Cache-Control", "no-store"),
 ]
 _UNSURE = 0.6  # probability: what is less likely is not called an answer
+_LACKING = {
+    "classes": "No model here says which class one drawing is of. Train one with"
+    " `python -m mnist_core train`, and start this page again.",
+    "pairs": "No model here compares two drawings. Train one with"
+    " `python -m mnist_core train --model siamese`, and start this page again.",
+}
+"""What the page says where there is no model of a kind."""
 _MOST_IMAGES = 120  # in one answer
 SPLITS = ("validation", "test")
 
@@ -64,9 +72,16 @@ class Demo:
             {"title": one.title, "detail": one.detail, "pairs": one.pairs, "names": one.names}
             for one in self._choices.models
         ]
-        first = {name: self._choices.first(pairs=name == "pairs") for name in ("classes", "pairs")}
-        start = "same" if self._choices.models[0].pairs else "draw"
-        return {"models": listed, "first": first, "side": SIDE, "start": start}
+        first = {name: self._choices.first(pairs=name == "pairs") for name in _LACKING}
+        lacking = {name: as_started(text) for name, text in _LACKING.items() if first[name] is None}
+        start = "same" if listed and self._choices.models[0].pairs else "draw"
+        return {
+            "models": listed,
+            "first": first,
+            "lacking": lacking,
+            "side": SIDE,
+            "start": start,
+        }
 
     def classify(self, index: str, ink: bytes) -> Json:
         """Return what a classifier says of a drawing; raise UserError if it cannot be asked."""
@@ -156,7 +171,10 @@ class Demo:
     def _choice(self, index: str, *, pairs: bool) -> Choice:
         models = self._choices.models
         if not index.isdecimal() or int(index[:6]) >= len(models):
-            raise ConfigError(f"model: must be 0 to {len(models) - 1}, but got {index!r}")
+            there = (
+                f"must be 0 to {len(models) - 1}, but got" if models else "there is none, also not"
+            )
+            raise ConfigError(f"model: {there} {index!r}")
         choice = models[int(index)]
         if choice.pairs != pairs:
             kinds = "classifies one image", "compares two images"

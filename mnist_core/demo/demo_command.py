@@ -63,7 +63,8 @@ def demo_command(
         if found.left_out:
             left = counted(found.left_out, "model")
             typer.echo(f"demo: {left} left out: damaged, or of images other than 28x28 in grey")
-        typer.echo(f"demo: {address} with {found.models[0].title} (Ctrl-C ends it)")
+        title = found.models[0].title if found.models else "no model, which the page explains"
+        typer.echo(f"demo: {address} with {title} (Ctrl-C ends it)")
         if open_browser and server.has_desktop():
             webbrowser.open(address)
         server.serve(listening, by="demo")

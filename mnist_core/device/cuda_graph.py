@@ -91,7 +91,7 @@ class GraphedStep:
             self._parts.update()
 
     def forget(self) -> None:
-        """Record anew at the next step: the graph holds settings and addresses that change."""
+        """Record again at the next step: the graph holds settings and addresses that change."""
         self._graph = None
 
     def _record(self, chosen: Tensor) -> torch.cuda.CUDAGraph:

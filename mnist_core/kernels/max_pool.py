@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # llvmlite, which it imports, may be missing
 
 VARIABLE = "MNIST_STUDIES_POOLING"
 _FORMATS: dict[torch.dtype, Format] = {getattr(torch, name): one for name, one in FORMATS.items()}
+_GRAIN = 32_768  # numbers; with fewer, torch uses one thread as well
 _THREADS_OF_TORCH = 2
 """With more than these, torch is faster than a kernel that does not find torch's threads."""
 
@@ -118,7 +119,7 @@ def _run(kernel: "Kernel", maps: Tensor, pooled: Tensor, places: Tensor | None) 
     addresses = (maps.data_ptr(), pooled.data_ptr(), 0 if places is None else places.data_ptr())
     # In the order of max_pool_code.Argument.
     arguments = (ctypes.c_int64 * 8)(0, n, rows, columns, channels, *addresses)
-    torch_parts.run(kernel, arguments, parts=n)
+    torch_parts.run(kernel, arguments, parts=1 if maps.numel() < _GRAIN else n)
 
 
 def _half(shape: torch.Size) -> tuple[int, int, int, int]:

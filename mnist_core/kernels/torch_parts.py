@@ -31,18 +31,19 @@ def openmp() -> Callable[..., None] | None:
     # each operation, as they expect the next.
     try:
         library = ctypes.CDLL(None)
-        parallel, threads_of = library.GOMP_parallel, library.omp_get_max_threads
+        parallel, set_threads = library.GOMP_parallel, library.omp_set_num_threads
     except (OSError, AttributeError, TypeError):  # TypeError: Windows
         return None
     parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     parallel.restype = None
-    # An OpenMP that is not torch's knows nothing of torch's setting.
+    # A setting of an OpenMP that is not torch's does not reach torch. The other way round it would
+    # change MKL's settings, too, and so perhaps the bits of its products.
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(threads + 1)
-        same = threads_of() == threads + 1
+        set_threads(threads + 1)
+        same = torch.get_num_threads() == threads + 1
     finally:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     return parallel if same else None
 
 

@@ -11,9 +11,12 @@ class FusedSequential(nn.Sequential):
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
+    fused = True
+    """Whether it does; False: each layer by itself."""
+
     def forward(self, input: Tensor) -> Tensor:
         """Return the output of the last layer."""
-        if torch.compiler.is_compiling():
+        if not self.fused or torch.compiler.is_compiling():
             return super().forward(input)  # type: ignore[no-any-return, no-untyped-call]
         values, layers = input, list(self)
         while layers:

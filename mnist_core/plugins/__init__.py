@@ -24,6 +24,7 @@ from mnist_core.plugins.project import add_file as add_file
 from mnist_core.plugins.project import are_copies as are_copies
 from mnist_core.plugins.project import folders as folders
 from mnist_core.plugins.project import here as here
+from mnist_core.plugins.project import listed_files as listed_files
 from mnist_core.plugins.project import listed_folders as listed_folders
 from mnist_core.plugins.project import open_project as open_project
 from mnist_core.plugins.project import project_path as project_path

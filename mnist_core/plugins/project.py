@@ -4,6 +4,7 @@ Workers and Ray's processes inherit the variable, so all of them find the same f
 """
 
 import contextlib
+import glob
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -17,6 +18,9 @@ VARIABLE = "STUDIES_PROJECT"
 
 _COPY_OF = f"{VARIABLE}_COPY_OF"
 """The environment variable with the folders that those of ``VARIABLE`` are copies of, in order."""
+
+_SETTINGS = ("path", "files")
+_FILES = 'files, e.g. ["table.csv"]'
 
 CONF = Path("conf.toml")
 """Where ``[project]`` is read, in the working directory only."""
@@ -69,13 +73,40 @@ def listed_folders() -> list[Path]:
     Raises:
         ConfigError: as ``open_project``.
     """
+    path = project_path(_conf(), source=str(CONF))
+    return [normal(Path(one)) for one in path]
+
+
+def listed_files() -> list[Path]:
+    """Return the data files that ``conf.toml`` in the working directory names: they travel as well.
+
+    Raises:
+        ConfigError: if the table is wrong, a name has no file, or one lies outside the folders.
+    """
+    found: dict[Path, None] = {}
+    for name in _list(_table(_conf(), str(CONF)), "files", str(CONF), _FILES):
+        matched = [Path(one) for one in sorted(glob.glob(name, recursive=True))]
+        inside = [one for place in matched for one in (place, *sorted(place.rglob("*")))]
+        files = [normal(one) for one in inside if one.is_file()]
+        if not files:
+            raise ConfigError(f"{CONF}: project.files: {name!r} names no file; correct it")
+        for file in files:
+            if not any(file.is_relative_to(folder) for folder in folders()):
+                raise ConfigError(
+                    f"{CONF}: project.files: {name!r} lies in no folder of project.path, with which"
+                    " it would travel; move it there, or add its folder"
+                )
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def _conf() -> dict[str, Any]:
     tables: dict[str, Any] = {}
     if CONF.is_file():
         # A file that is not TOML is named by the commands that read their settings in it.
         with contextlib.suppress(ConfigError):
             tables = parsing.toml_file(CONF)
-    path = project_path(tables, source=str(CONF))
-    return [normal(Path(one)) for one in path]
+    return tables
 
 
 def project_path(tables: dict[str, Any], *, source: str) -> list[str]:
@@ -84,21 +115,32 @@ def project_path(tables: dict[str, Any], *, source: str) -> list[str]:
     Raises:
         ConfigError: if the table is wrong.
     """
-    table = tables.pop("project", {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"{source}: project must be a table, but got {table!r}")
-    for name in table:
-        if name != "path":
-            raise ConfigError(f"{source}: {unknown_name('setting of [project]', name, ['path'])}")
-    path = table.get("path", [])
-    if not isinstance(path, list) or not all(isinstance(one, str) for one in path):
-        raise ConfigError(
-            f'{source}: project.path must be a list of folders, e.g. ["."], but got {path!r}'
-        )
+    table = _table(tables, source)
+    _list(table, "files", source, _FILES)
+    path = _list(table, "path", source, 'folders, e.g. ["."]')
     for one in path:
         if not Path(one).is_dir() or os.pathsep in os.path.abspath(one):
             raise ConfigError(f"{source}: project.path: {one!r} is not a folder; correct it")
     return path
+
+
+def _table(tables: dict[str, Any], source: str) -> dict[str, Any]:
+    """Take the table ``project`` out of ``tables``, and check the names in it."""
+    table = tables.pop("project", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: project must be a table, but got {table!r}")
+    for name in table:
+        if name not in _SETTINGS:
+            raise ConfigError(f"{source}: {unknown_name('setting of [project]', name, _SETTINGS)}")
+    return table
+
+
+def _list(table: dict[str, Any], name: str, source: str, what: str) -> list[str]:
+    """Return the setting ``name``, a list of ``what``."""
+    found = table.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ConfigError(f"{source}: project.{name} must be a list of {what}, but got {found!r}")
+    return found
 
 
 def add_file(name: str) -> Path:

@@ -24,6 +24,13 @@ def _files(incomplete: str) -> list[str]:
     return [f"{folder}/{file.name}" for file in sorted(Path(folder or "/").glob("[!_.]*.py"))]
 
 
+def kind_of_leftover(incomplete: str) -> list[str]:
+    """Return the kinds of leftovers of ``clean`` that start with ``incomplete``."""
+    from studies.protocol.cleaning import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
 def data_set(incomplete: str) -> list[str]:
     """Return the data sets whose name starts with ``incomplete``."""
     from mnist_core.data import name_or_path

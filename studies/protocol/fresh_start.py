@@ -16,7 +16,6 @@ from studies.protocol.inherited_readings import Heir
 from studies.protocol.moved_aside import aside_folder, free_stamp, lies_elsewhere, url_in
 from studies.storage import leases
 from studies.storage.copying import CopyError, write_studies
-from studies.storage.leases import StudyInUse
 from studies.storage.location import OpenedStudies
 from studies.storage.open import (
     Damaged,
@@ -128,13 +127,8 @@ def _rename_in_storage(heir: Heir, say: Callable[[str], object]) -> Path | None:
 
 def _check_idle(studies: OpenedStudies) -> None:
     """Refuse to move a study that a living process runs."""
-    search = studies.search
-    holder = None if search is None else leases.supervisor(search)
-    if holder is not None:
-        raise StudyInUse(
-            f"study {studies.location.name!r} is being run by process {holder.pid} on"
-            f" {holder.host}; stop it before you start fresh"
-        )
+    if studies.search is not None:
+        leases.check_idle(studies.search, "start fresh")
 
 
 def _draft(folder: Path) -> Path:

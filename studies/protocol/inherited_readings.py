@@ -6,7 +6,7 @@ finds the same studies, and writes the same record.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from studies.protocol.moved_aside import (
     lies_elsewhere,
     moved_folders,
     moved_studies,
+    renamed_folders,
     url_in,
 )
 from studies.storage.contents import Content
@@ -156,14 +157,19 @@ class Heir:
             UserError: if one of them cannot be read, for another reason than damage.
         """
         found, location = Inheritance(self.data), self.location
+        renamed = renamed_folders(location.folder)
         if lies_elsewhere(location):
             with location.opened() as studies:
                 for moved in moved_studies(location.name, studies.names):
                     found.add_opened(studies, moved, moved)
+                for folder, name in renamed.items():
+                    found.add_opened(studies, folder.name, name)
                 if stamp:
                     found.add_opened(studies, location.name, location.name + stamp)
         for folder in moved_folders(location.folder):
             found.add_folder(location, folder, folder.name)
+        for folder, name in renamed.items():
+            found.add_folder(replace(location, name=folder.name), folder, name)
         if stamp:
             found.add_folder(location, location.folder, location.folder.name + stamp)
         return found

@@ -7,12 +7,15 @@ renamed in it, and so is the folder.
 import os
 import re
 from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from mnist_core.errors import UserError
 from studies.core.attributes import CONFIRM
+from studies.protocol.renamed import former
 from studies.storage.location import StudyLocation
+from studies.storage.open import exclusive, sqlite_url
 from studies.storage.url import storage_file, with_file
 
 _STAMP = re.compile(r"\.\d{8}-\d{6}")
@@ -23,6 +26,14 @@ def lies_elsewhere(location: StudyLocation) -> bool:
     file = storage_file(location.url)
     # A server has no file.
     return file is None or not file.absolute().is_relative_to(location.folder.absolute())
+
+
+def locked(location: StudyLocation) -> AbstractContextManager[None]:
+    """Keep other processes that move studies out of the folder that the study's folder lies in.
+
+    Not where the database lies elsewhere: it may lie in that folder, which is locked to open it.
+    """
+    return nullcontext() if lies_elsewhere(location) else exclusive(sqlite_url(location.folder))
 
 
 def free_stamp(location: StudyLocation, names: Collection[str] = ()) -> str:
@@ -64,6 +75,24 @@ def moved_folders(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot look into {beside}: {error.strerror}") from None
     return [one for one in found if _is_aside(one.name, folder.name) and one.is_dir()]
+
+
+def renamed_folders(folder: Path) -> dict[Path, str]:
+    """Return the folders of studies that were called ``folder`` once, and a name of each.
+
+    The name stays the same if a study is renamed again, so that a reading counts once.
+    """
+    beside = folder.absolute().parent
+    try:
+        found = sorted(beside.iterdir()) if beside.is_dir() else []
+    except OSError as error:
+        raise UserError(f"cannot look into {beside}: {error.strerror}") from None
+    known = [(one, former(one)) for one in found if one.name != folder.name]
+    return {
+        one: f"{was.names[0]} (renamed since)"
+        for one, was in known
+        if was is not None and folder.name in was.names
+    }
 
 
 def moved_studies(study: str, names: Collection[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """The terminal's other screen, on which a view is drawn while it is shown.
 
 Terminals wrap what stands on their usual screen when they are resized, so that a panel which is
-drawn there anew leaves torn pieces of the old one. A program has the other screen to itself, and
+drawn there again leaves torn pieces of the old one. A program has the other screen to itself, and
 the terminal puts the usual one back when the view has ended.
 """
 
@@ -59,19 +59,21 @@ class FullScreen:
         if threading.current_thread() is threading.main_thread():  # only it may handle signals
             self._before = signal.signal(signal.SIGTSTP, self._suspend)
         self._streams = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (self._kept.stream(one) for one in self._streams)
+        sys.stdout, sys.stderr = map(self._kept.stream, self._streams)
         self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stopped.set()
-        self._thread.join()
-        if self._streams is not None:
-            sys.stdout, sys.stderr = self._streams
-        if self._before is not None:
-            signal.signal(signal.SIGTSTP, self._before)
-        self._give_back()
-        self._kept.print()
+        try:
+            self._thread.join()
+        finally:  # also if Ctrl-C comes just now
+            if self._streams is not None:
+                sys.stdout, sys.stderr = self._streams
+            if self._before is not None:
+                signal.signal(signal.SIGTSTP, self._before)
+            self._give_back()
+            self._kept.print()
 
     def _take(self) -> None:
         self._console.set_alt_screen(True)
@@ -79,10 +81,11 @@ class FullScreen:
         self._drawn_for = None
 
     def _give_back(self) -> None:
-        self._console.show_cursor(True)
-        # tmux that was resized would put what stands there among its old lines.
-        self._console.clear()
-        self._console.set_alt_screen(False)
+        with suppress(OSError):  # the terminal has gone
+            self._console.show_cursor(True)
+            # tmux that was resized would put what stands there among its old lines.
+            self._console.clear()
+            self._console.set_alt_screen(False)
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
         """Handle Ctrl-Z: the shell gets its screen back until the process continues."""
@@ -119,8 +122,8 @@ class _Kept:
         self._lost = 0
 
     def stream(self, real: TextIO) -> TextIO:
-        """Return what replaces ``real`` meanwhile."""
-        return cast("TextIO", _Stream(real, self))
+        """Return what replaces ``real`` meanwhile; other streams than a terminal stay."""
+        return cast("TextIO", _Stream(real, self)) if real.isatty() else real
 
     def take(self, real: TextIO, text: str) -> None:
         """Keep ``text``, which was printed to ``real``."""

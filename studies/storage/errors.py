@@ -1,6 +1,9 @@
 """What can be wrong with a storage, and the one line that says so."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +21,16 @@ class NoStudies(StorageError):
 
 class Damaged(StorageError):
     """The file was cut or written over, so its content is not known."""
+
+
+@contextmanager
+def system_errors(path: Path) -> Iterator[None]:
+    """Turn an error of the system or of SQLite inside, at ``path`` or at its own, into one line."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        said = getattr(error, "strerror", None) or error
+        raise StorageError(f"{getattr(error, 'filename', None) or path}: {said}") from None
 
 
 class CopyError(UserError):

@@ -11,7 +11,16 @@ from studies.storage.base import locks_of
 from studies.storage.members import living_members
 from studies.storage.process_identity import Lease, parse_lease, to_attribute
 
-__all__ = ["Lease", "StudyInUse", "read_lease", "release", "sole_supervisor", "supervisor", "take"]
+__all__ = [
+    "Lease",
+    "StudyInUse",
+    "check_idle",
+    "read_lease",
+    "release",
+    "sole_supervisor",
+    "supervisor",
+    "take",
+]
 
 
 class StudyInUse(UserError):
@@ -36,6 +45,16 @@ def supervisor(study: optuna.Study) -> Lease | None:
     """Return a living supervisor of ``study``, or None: then none of its trials runs."""
     lease = read_lease(study)
     return lease if lease is not None and lease.live else None
+
+
+def check_idle(study: optuna.Study, what: str) -> None:
+    """Raise ``StudyInUse`` if a living process runs ``study``; it must stop before ``what``."""
+    holder = supervisor(study)
+    if holder is not None:
+        raise StudyInUse(
+            f"study {study.study_name!r} is being run by process {holder.pid} on {holder.host};"
+            f" stop it before you {what}"
+        )
 
 
 def take(study: optuna.Study, *, force: bool = False) -> Lease:

@@ -4,16 +4,20 @@ import io
 import json
 import re
 import shutil
+import signal
 import socket
 import sys
 import tomllib
+import urllib.request
 from base64 import b64decode
 from wsgiref.util import setup_testing_defaults
 
 import numpy as np
+import programs
 import pytest
 import torch
 from PIL import Image
+from waiting import PATIENCE
 
 from mnist_core import __main__ as program
 from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, study_readings
@@ -29,6 +33,7 @@ from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.train import resolve, train
 from mnist_core.web import server
+from studies import __main__ as studies_program
 
 SIDE = drawings.SIDE
 
@@ -321,6 +326,37 @@ def test_a_port_that_is_taken_leads_to_the_next_one():
             assert port < found.server_port <= port + 20
         with pytest.raises(UserError, match="--port"):
             server.listen(lambda *_: [], "127.0.0.1", port, by="demo")
+
+
+@pytest.mark.parametrize("left", [(), ("digits",), ("pairs",)])
+def test_a_kind_of_models_that_is_missing_has_words(monkeypatch, tmp_path, runs, left):
+    (tmp_path / "packaged").mkdir()
+    for name in left:
+        shutil.copy(PACKAGED / f"{name}.safetensors", tmp_path / "packaged")
+    monkeypatch.setattr(choices, "PACKAGED", tmp_path / "packaged")
+    demo = Demo(choices.gather(None, runs=runs), "cpu")
+    status, said = ask_json(demo, "/api/models")
+    kinds = {"classes": "digits", "pairs": "pairs"}
+    assert status == 200 and len(said["models"]) == len(left)
+    assert said["lacking"].keys() == {kind for kind, name in kinds.items() if name not in left}
+    assert all("mnist_core train" in text for text in said["lacking"].values())
+    status, said = ask_json(demo, f"/api/classify?model={len(left)}", bytes(SIDE * SIDE))
+    assert status == 400 and "model" in said["error"]
+
+
+@pytest.mark.parametrize("entrance", [program.app, studies_program.app], ids=["mnist", "studies"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_without_a_traceback(entrance, number):
+    words = ("demo", "--no-browser", "--port", "0")
+    process = programs.start(
+        lambda: command_line.run(entrance, "the program"), "the program", *words
+    )
+    address = re.search(r"http://\S+", process.stdout.readline())
+    with urllib.request.urlopen(address[0]) as page:
+        assert page.status == 200
+    process.send_signal(number)
+    said, problem = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, problem) == (0, "") and "ended" in said
 
 
 @pytest.mark.parametrize("name", ["digits", "pairs"])

@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,13 @@ SEVEN += [(0.75 - 0.03 * k, 0.2 + 0.07 * k) for k in range(1, 10)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """A server of the packaged models."""
-    runs = tmp_path_factory.mktemp("demo") / "results" / "runs"
+    with serving(tmp_path_factory.mktemp("demo")) as found:
+        yield found
+
+
+@contextmanager
+def serving(folder):
+    runs = folder / "results" / "runs"
     app = application(Demo(choices.gather(None, runs=runs), "cpu"), host="127.0.0.1")
     with server.listen(app, "127.0.0.1", 0, by="demo") as listening:
         thread = threading.Thread(target=listening.serve_forever)
@@ -337,6 +345,27 @@ def test_it_fits_and_can_be_read(page, width, scheme):
         assert found["pale"] == [] and found["nameless"] == [], where
         assert found["small"] == [] and found["ids"] == [], where
         assert page.run(AXE) == [], where
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("left", [(), ("digits",), ("pairs",)])
+def test_a_view_without_a_model_says_what_to_do(window, tmp_path, monkeypatch, left):
+    (tmp_path / "packaged").mkdir()
+    for name in left:
+        shutil.copy(choices.PACKAGED / f"{name}.safetensors", tmp_path / "packaged")
+    monkeypatch.setattr(choices, "PACKAGED", tmp_path / "packaged")
+    lacking = {"draw": "digits", "images": "digits", "same": "pairs"}
+    with serving(tmp_path) as address:
+        window.open("about:blank")
+        window.open(address)
+        for view, needed in lacking.items():
+            window.run(f"document.querySelector('#tab-{view}').click()")
+            until(lambda view=view: window.text(f"#{view} .detail"))
+            parts = f"[...document.querySelector('#{view}').children]"
+            shown = window.run(f"return {parts}.filter(one => !one.hidden).length")
+            says = "mnist_core train" in window.text(f"#{view} .detail")
+            assert says == (needed not in left) and (shown == 1) == says
+        assert window.run(AXE) == [] and window.complaints() == []
 
 
 def test_its_colours_are_those_of_the_report():

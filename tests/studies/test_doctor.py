@@ -22,7 +22,7 @@ from studies.cli.doctor.children import Answer, Child, Meanwhile
 from studies.cli.doctor.data_checks import data_sets
 from studies.cli.doctor.finding import State, ok, problem
 from studies.cli.doctor.gpu import Signs, gpu_finding, signs
-from studies.cli.doctor.machine_checks import disks, processors
+from studies.cli.doctor.machine_checks import disks, pooling, processors
 from studies.cli.doctor.storage_checks import storage_finding
 from studies.cli.doctor.tracker_checks import trackers
 from studies.planning.settings import EngineSettings, Settings
@@ -347,6 +347,29 @@ def test_the_projects_files(tmp_path, monkeypatch):
     assert found.state is State.PROBLEM and "bad.py" in found.text and "1 more" in found.text
 
 
+@pytest.mark.parametrize(
+    ("why_not", "remedy"),
+    [
+        ("llvmlite cannot be imported (No module named 'llvmlite')", "pip install llvmlite"),
+        ("MNIST_STUDIES_POOLING is torch", "unset"),
+        ("MNIST_STUDIES_POOLING: must be auto or torch, but got 'numba'", "unset"),
+        ("it would compute something else than this torch", ""),
+    ],
+)
+def test_slow_pooling_is_a_note_with_its_remedy(why_not, remedy):
+    found = pooling(why_not)
+    assert found.state is State.NOTE and why_not in found.text
+    assert remedy in found.remedy and bool(remedy) == bool(found.remedy)
+    assert pooling("").state is State.OK
+
+
+def test_the_reason_is_found_in_the_process_of_the_check(monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_POOLING", "torch")
+    assert "MNIST_STUDIES_POOLING" in probe.PROBES["torch"]()["pooling"]
+    monkeypatch.setenv("MNIST_STUDIES_POOLING", "numba")
+    assert "numba" in probe.PROBES["torch"]()["pooling"]
+
+
 def test_a_process_that_hangs_or_dies_is_told(monkeypatch):
     assert "KeyError" in Child("nothing of this name").answer().died
     monkeypatch.setattr(children, "LONGEST", 0.0)
@@ -365,7 +388,7 @@ def test_a_call_that_hangs_is_left():
 
 FACTS = {
     "torch": {"version": "2.15", "cuda": None, "hip": None, "available": False, "said": ""}
-    | {"count": 0, "gpus": [], "bf16": False},
+    | {"count": 0, "gpus": [], "bf16": False, "pooling": ""},
     "ray": {"version": "2.60.0"},
     "project": {"faults": [], "counts": {}},
 }
@@ -426,7 +449,8 @@ def test_a_real_run_in_a_fresh_folder(here, tmp_path, monkeypatch):  # noqa: F81
     printed = json.loads(done.stdout)
     assert done.returncode == 0 and printed["ready"], done.stdout
     subjects = [one["subject"] for one in printed["checks"]]
-    assert {"python", "torch", "gpu", "bf16", "ray", "storage", "data", "wandb"} <= {*subjects}
+    expected = {"python", "torch", "gpu", "bf16", "pooling", "ray", "storage", "data", "wandb"}
+    assert expected <= {*subjects}
     assert tree(tmp_path) == []
     (tmp_path / "conf.toml").write_text("[train\n")
     done = here("studies", "doctor")

@@ -111,4 +111,5 @@ def test_a_shell_completes_names(toyland):  # noqa: F811
     assert completing.study("opt") == ["optim_search"]
     assert completing.study("results/") == [str(log.parent)]
     assert completing.data_set("fas") == ["fashion_mnist"]
+    assert completing.kind_of_leftover("mo") == ["models"]
     assert trainer_options.model_names("net_d") == ["net_deep"]

@@ -73,6 +73,50 @@ def test_a_worker_takes_the_copies_even_where_an_older_folder_is(project, tmp_pa
     assert plugins.here(tmp_path) == tmp_path
 
 
+def test_the_data_files_that_are_named_travel(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    (project / "table.csv").write_text("1,2")
+    conf = project / "conf.toml"
+    conf.write_text('[project]\npath = ["."]\nfiles = ["*.csv", "parts", "pictures.npz"]\n')
+    (project / "mine_shipped.py").write_text(
+        "from pathlib import Path\n"
+        "TABLE = Path(__file__).parent / 'table.csv'\n"
+        "def objective(params):\n    return {'score': len(TABLE.read_text())}\n"
+    )
+    objective = own(importlib.import_module("mine_shipped").objective)
+    del sys.modules["mine_shipped"]
+    package = packed(tmp_path)
+    files = {str(f.relative_to(package / "0")) for f in (package / "0").rglob("*") if f.is_file()}
+    code = {"mine_shipped.py", "neighbour.py", "parts/layers.py"}
+    assert files == {*code, "table.csv", "pictures.npz"}
+    (project / "table.csv").unlink()
+    monkeypatch.syspath_prepend(package.parent)
+    shipped.use()
+    sys.path[:] = [shipped.searched(entry) for entry in sys.path]
+    assert load(objective.place)({})["score"] == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", ['"nowhere.csv"', '"/etc/hostname"', "3", '"../*.py"', '"results/nothing-*"']
+)
+def test_a_wrong_name_of_a_data_file_is_one_line(project, tmp_path, monkeypatch, wrong):
+    monkeypatch.chdir(project)
+    (tmp_path / "beside.py").touch()
+    (project / "conf.toml").write_text(f'[project]\npath = ["."]\nfiles = [{wrong}]\n')
+    with pytest.raises(UserError, match=r"project\.files") as error:
+        packed(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_too_many_data_files_are_one_line(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    (project / "conf.toml").write_text('[project]\npath = ["."]\nfiles = ["table.csv"]\n')
+    (project / "table.csv").write_text("1,2")
+    monkeypatch.setattr(shipped, "_MOST_DATA", 2)
+    with pytest.raises(UserError, match=r"project\.files"):
+        packed(tmp_path)
+
+
 def test_a_folder_with_too_much_code_is_one_line(project, tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "_MOST", 10)
     with pytest.raises(UserError, match=r"\[project\] path") as error:

@@ -21,7 +21,7 @@ from studies.protocol import phases
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
 from studies.report.sparklines import sparkline
-from studies.report.table import markdown, metric_title, notes, print_result
+from studies.report.table import cells, markdown, metric_title, notes, print_result
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 from studies.statistics.intervals import Interval, mean_interval
@@ -282,6 +282,17 @@ def test_markdown_holds_what_the_terminal_shows(result):
     text = markdown(result)
     assert "| adam |" in text and verdict_lines(result)[0] in text
     assert all(note in text for note in notes(result))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_no_number_of_the_result_is_cut(result, width):
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    print_result(console, result)
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    for of_row in result.shown_rows:
+        assert all(cell in text for cell in cells(result, of_row))
 
 
 def test_too_few_trials_are_said(tmp_path, monkeypatch):

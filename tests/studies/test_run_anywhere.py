@@ -139,6 +139,7 @@ def test_in_a_notebook_with_an_interrupt(folder):
         assert "finishing 2 running trials" in texts(outputs)
         second, outputs = finished(client, client.execute(RUN + "result"))
         assert second["status"] == "ok", second
+        assert "TqdmWarning" not in texts(outputs)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -146,6 +147,26 @@ def test_in_a_notebook_with_an_interrupt(folder):
     assert any("<table>" in page for page in pages)  # of the result
     assert any("<pre>" in page for page in pages)  # of the view while it ran
     assert "RAN finished 6" in texts(outputs)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("use", ["studies.load('none')", "studies.run('none')"])
+def test_a_notebook_without_widgets_shows_no_warning(folder, use):
+    """Optuna imports tqdm, which warns there that ipywidgets is not installed."""
+    code = f"""
+import sys, types
+import mnist_core.errors, studies
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: None)
+sys.modules["ipykernel.zmqshell"] = types.ModuleType("of a kernel")
+sys.modules["ipywidgets"] = None
+try:
+    {use}
+except mnist_core.errors.UserError:
+    pass
+assert "optuna" in sys.modules
+"""
+    done = run("-c", code, folder)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def texts(outputs):

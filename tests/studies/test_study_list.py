@@ -10,7 +10,7 @@ from in_this_process import here  # noqa: F401
 from made_search import write_study
 from rich.console import Console
 from toy import make_plan
-from toyland import toyland  # noqa: F401
+from toyland import RUN, finished, toyland  # noqa: F401
 
 from studies.analysis import stored_study
 from studies.analysis.found_studies import found_studies
@@ -18,13 +18,11 @@ from studies.report import study_list
 from studies.storage import leases
 from studies.storage.open import open_storage
 
-RUN = ("--track", "none", "--plain", "--engine", "inline")
-
 
 @pytest.fixture
-def listed(here, toyland):  # noqa: F811
+def listed(here, toyland, finished):  # noqa: F811
     """Runs ``toyland``; returns a function that lists and returns the study of that name."""
-    assert here("studies.run", "toyland", *RUN).returncode == 0
+    finished(here)
 
     def read(name="toyland", *words):
         done = here("studies", "list", "--json", *words)

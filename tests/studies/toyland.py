@@ -6,6 +6,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from studies import catalog
 from studies.cli import foreground
 from studies.protocol import holdout, phases
 
+RUN = ("--track", "none", "--plain", "--engine", "inline")
 FILE = """
 import dataclasses
 from toy import SPEC
@@ -56,6 +58,23 @@ def catalog_of(place, name, more=""):
     """Write the study ``name`` of the toyland at ``place``; ``more``: of its specification."""
     (place / "catalog" / f"{name}.py").write_text(FILE.format(name=name, more=more))
     sys.modules.pop(f"studies.catalog.{name}", None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Runs ``toyland`` once for all tests of a module that want it with the same words."""
+    kept = {}
+
+    def run(here, *words):
+        if words in kept:
+            shutil.copytree(kept[words], Path.cwd(), dirs_exist_ok=True)
+            return
+        done = here("studies.run", "toyland", *RUN, *words)
+        assert done.returncode == 0, done.stderr
+        kept[words] = tmp_path_factory.mktemp("kept") / "place"
+        shutil.copytree(Path.cwd(), kept[words])
+
+    return run
 
 
 def build(plan, keep_models):

@@ -10,7 +10,7 @@ const percent = value => {
   if (value < 0.0005 && value > 0) return "< 0.1\u00a0%";
   return `${value === 0 || value === 1 ? 100 * value : (100 * value).toFixed(1)}\u00a0%`;
 };
-let server = { models: [], first: {}, side: 140 };
+let server = { models: [], first: {}, lacking: {}, side: 140 };
 
 class Problem extends Error {}
 
@@ -309,7 +309,7 @@ function one() {
       $(".value", item).textContent = odds.length ? percent(value) : "–";
     });
   }
-  return { start: list, board };
+  return { start: list, boards: [board] };
 }
 
 function prompt(names) {
@@ -488,8 +488,15 @@ function fillSelects() {
     server.models.forEach((model, index) => {
       if (model.pairs === (kind === "pairs")) select.add(new Option(model.title, index));
     });
-    select.value = server.first[kind];
     const detail = $(".detail", select.closest(".model"));
+    if (kind in server.lacking) {
+      select.add(new Option("none"));
+      select.disabled = true;
+      detail.textContent = server.lacking[kind];
+      for (const part of select.closest("section").children) part.hidden = part !== select.closest(".model");
+      continue;
+    }
+    select.value = server.first[kind];
     const describe = () => (detail.textContent = server.models[select.value].detail);
     select.addEventListener("change", describe);
     describe();
@@ -530,9 +537,15 @@ async function start() {
     return;
   }
   fillSelects();
-  const views = { draw: one(), same: two(), images: mistakes() };
+  const none = { start() {}, boards: [] }; // of a view without a model, which says so
+  const classes = !("classes" in server.lacking);
+  const views = {
+    draw: classes ? one() : none,
+    same: "pairs" in server.lacking ? none : two(),
+    images: classes ? mistakes() : none,
+  };
   tabs(views);
-  const boards = { draw: [views.draw.board], same: views.same.boards };
+  const boards = { draw: views.draw.boards, same: views.same.boards };
   let last = null; // the board that was drawn on or used last
   document.addEventListener("focusin", event => {
     const place = event.target.closest(".board");

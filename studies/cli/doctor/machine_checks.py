@@ -77,6 +77,17 @@ def bf16(has: bool) -> Finding:
     return ok("bf16", "the CPU has no instructions for it; precision auto is fp32 on the CPU")
 
 
+def pooling(why_not: str) -> Finding:
+    """Return whether max pooling on the CPU is fast; ``why_not``: why torch does it, or ""."""
+    if not why_not:
+        return ok("pooling", "on the CPU by machine code of our own, with the results of torch")
+    # Names alone, because the module that knows them imports torch.
+    remedies = {"MNIST_STUDIES_POOLING": "unset it", "llvmlite": "pip install llvmlite"}
+    remedy = next((remedies[name] for name in remedies if name in why_not), "")
+    text = f"on the CPU by torch: the same results, but trainings are slower: {why_not}"
+    return note("pooling", text, remedy)
+
+
 def disks(results: Path) -> Iterator[Finding]:
     """Yield whether files can be written, and how much room there is for them."""
     yield _disk("results", results, "set results.folder to another one")

@@ -29,7 +29,18 @@ def _torch() -> dict[str, Any]:
     from mnist_core.device import torch_internals
     from studies.cli.doctor.torch_facts import facts_of
 
-    return {**facts_of(torch), "unexpected": torch_internals.unexpected()}
+    facts = {**facts_of(torch), "unexpected": torch_internals.unexpected()}
+    return {**facts, "pooling": _pooling()}
+
+
+def _pooling() -> str:
+    """Return why torch pools on a CPU, or ""."""
+    from mnist_core.kernels import max_pool
+
+    try:
+        return max_pool.why_not()
+    except ConfigError as error:
+        return str(error)
 
 
 def _ray() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The Python files of the project's folders travel to the nodes of a cluster, as a package.
 
-Ray gives each node a copy, by its content, as it does with this program itself. A worker takes its
-copy in place of the folders, even where a folder of the same path is there: it may be an older one.
+So do the data files that ``[project] files`` in ``conf.toml`` names. Ray gives each node a copy, by
+its content, as it does with this program itself. A worker takes its copy in place of the folders,
+even where a folder of the same path is there: it may be an older one.
 """
 
 import importlib.util
@@ -25,11 +26,14 @@ _LEFT_OUT = ("__pycache__", "node_modules", "results", "site-packages")
 _MOST = 20 << 20
 """Bytes of code; more is a mistake: Ray sends it again to each node."""
 
+_MOST_DATA = 100 << 20
+"""Bytes of the files that ``[project] files`` names."""
+
 
 def pack(parent: Path) -> Path | None:
-    """Write the Python files of the project's folders as a package in ``parent``; return it.
+    """Write the project's Python files, and the data files named, as a package in ``parent``.
 
-    None: there are no such folders.
+    Return it; None: there are no folders of a project.
 
     Raises:
         UserError: if a file cannot be read, or they are too large.
@@ -37,24 +41,39 @@ def pack(parent: Path) -> Path | None:
     folders = plugins.folders()
     if not folders:
         return None
-    package, size = parent / PACKAGE, 0
+    package, size, data = parent / PACKAGE, 0, 0
+    named = plugins.listed_files()
     for number, folder in enumerate(folders):
-        (package / str(number)).mkdir(parents=True)
+        copies = package / str(number)
+        copies.mkdir(parents=True)
         for file in _python_files(folder):
-            copy = package / str(number) / file.relative_to(folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copyfile(file, copy)
-            except OSError as error:
-                raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-            size += copy.stat().st_size
+            size += _copied(file, copies / file.relative_to(folder))
             if size > _MOST:
                 raise UserError(
                     f"{folder}: its Python files are sent to the nodes of the cluster, and are more"
                     f" than {_MOST >> 20} MiB; name a smaller folder in [project] path"
                 )
+        for file in named:
+            if file.is_relative_to(folder):
+                data += _copied(file, copies / file.relative_to(folder))
+            if data > _MOST_DATA:
+                raise UserError(
+                    f"project.files: they are sent to the nodes of the cluster, and are more than"
+                    f" {_MOST_DATA >> 20} MiB; name fewer, and put the others where all nodes see"
+                    " them at the same path"
+                )
     (package / "__init__.py").touch()
     return package
+
+
+def _copied(file: Path, copy: Path) -> int:
+    """Copy a file; return its bytes."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(file, copy)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    return copy.stat().st_size
 
 
 def use() -> None:
