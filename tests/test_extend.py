@@ -38,11 +38,9 @@ def follow(page: str, root: Path) -> list[str]:
             text = (root / name).read_text()
             first, last = code.strip().split("\n\n")
             text = text.replace("\nfrom studies.cli", f"\n{first}\nfrom studies.cli", 1)
-            (root / name).write_text(
-                text.replace(
-                    '\nif __name__ == "__main__":', f'\n{last}\n\nif __name__ == "__main__":'
-                )
-            )
+            assert text.count("\ndef main()") == 1, name
+            text = text.replace("\ndef main()", f"\n{last}\n\n\ndef main()")
+            (root / name).write_text(text)
         done.append(section.partition("\n")[0])
     return done
 

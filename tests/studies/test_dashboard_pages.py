@@ -104,7 +104,8 @@ def test_a_trial_with_its_note_and_pictures(site, look):
     page = look(f"{address}/dashboard/studies/1/trials?numbers=0", "trial")
     for number in range(9):  # the list of trials
         assert f">Trial {number}<" in page
-    assert "that ran to their end.</strong>" in page  # the note, drawn from Markdown
+    # The note, drawn from Markdown.
+    assert "that ran to their end." in page and "</strong>" in page and "**" not in page
     kinds = ("curve", "confusion", "mistakes", "roc")
     assert all(f"{kind}_0.png" in page for kind in kinds)
     pictures = [(path, status) for path, status in asked if path.startswith("/artifacts/1/1/")]
