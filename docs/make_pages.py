@@ -40,6 +40,7 @@ EXAMPLES = (
     f"studies copy {QUICK} --to sqlite:///copied.db",
     "studies reproduce results/optim_search-quick/best_config.toml",
     "studies list",
+    "studies clean",
     "studies show optim_search",
     "studies init my-project",
     "studies config",

@@ -209,7 +209,7 @@ class TrainConfig(Table):
     deterministic: bool = Field(False, description="refuse operations whose result may vary")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: OMP_NUM_THREADS, else all")
     compile: bool = Field(False, description="torch.compile the model")
-    cuda_graph: bool = Field(False, description="GPU: passes of a batch started as one graph")
+    cuda_graph: bool = Field(False, description="GPU: the step of a full batch as one graph")
     changes: tuple[Change, ...] = Field(
         (), strict=False, description="settings that change midway, see mnist_core/changes.py"
     )

@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom, in a kernel of its own."""
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -64,3 +65,19 @@ def test_the_training_runs(tmp_path, monkeypatch):
 def test_it_is_kept_without_outputs(path):
     cells = nbformat.read(path, as_version=4).cells
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_its_page_is_current_and_has_no_junk(path):
+    """``docs/make_notebooks.py`` runs the notebook; the page has each cell, and what it printed."""
+    page = (ROOT / "docs/notebooks" / f"{path.stem}.md").read_text()
+    place = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        place = page.find(cell.source, place)
+        assert place >= 0, f"run `python docs/make_notebooks.py {path.stem}`: {cell.source}"
+        place += len(cell.source)
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+    assert pictures and all((ROOT / "docs/notebooks" / one).is_file() for one in pictures)
+    outputs = "\n".join(re.findall(r"```text\n(.*?)```", page, re.DOTALL))
+    junk = r"Warning|Traceback|\x1b|\r|it/s|%\||/tmp|/root|/home|/work|wandb|0x[0-9a-f]{6}|<Figure"
+    assert outputs and re.findall(junk, outputs) == []

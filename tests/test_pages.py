@@ -4,11 +4,14 @@ import ast
 import importlib.util
 import json
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer.main
 import yaml
+from packaging.requirements import Requirement
 
 from mnist_core import __main__ as trainer
 from studies import __main__ as studies
@@ -161,9 +164,50 @@ def test_the_workflow_is_one_that_builds_the_site():
     assert any(step.get("run", "").strip() == "make docs" for step in steps)
 
 
-def test_the_version_is_the_one_of_the_changes():
-    import tomllib
+def block(page, heading, language):
+    """Return the first block of code in ``language`` below a heading of a page."""
+    text = (DOCS / page).read_text().partition(f"\n## {heading}")[2]
+    return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
 
+
+@pytest.mark.parametrize("page", ["scaling.md", "ray.md"])
+def test_the_script_for_slurm_is_one_for_bash(page):
+    """What it does was tried by hand, with SLURM on one node."""
+    script = block(page, "SLURM", "sh")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    first, options, *_ = script.splitlines()
+    assert first == "#!/bin/bash" and "set -euo pipefail" in script
+    words = options.removeprefix("#SBATCH ").split()
+    told = {"--job-name", "--nodes", "--array", "--ntasks-per-node", "--cpus-per-task", "--time"}
+    assert {word.partition("=")[0] for word in words} <= told
+
+
+def test_the_manifest_has_what_a_ray_job_needs():
+    """KubeRay's own schema is 1.4 MB; against it the manifest was checked by hand."""
+    job = yaml.safe_load(block("ray.md", "Kubernetes", "yaml"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", job["metadata"]["name"])
+    cluster = job["spec"]["rayClusterSpec"]
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (ray,) = (Requirement(one) for one in wanted if one.startswith("ray["))
+    assert ray.specifier.contains(cluster["rayVersion"])
+    head, *workers = cluster["headGroupSpec"], *cluster["workerGroupSpecs"]
+    for group in workers:
+        assert group["groupName"]
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    for group in (head, *workers):
+        assert isinstance(group["rayStartParams"], dict)
+        pod = group["template"]["spec"]
+        volumes = {one["name"] for one in pod["volumes"]}
+        for container in pod["containers"]:
+            assert container["name"] and container["image"]
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+            assert {one["name"] for one in container["volumeMounts"]} <= volumes
+    paths = [one["mountPath"] for one in head["template"]["spec"]["containers"][0]["volumeMounts"]]
+    assert any(f"results.folder={path}" in job["spec"]["entrypoint"] for path in paths)
+
+
+def test_the_version_is_the_one_of_the_changes():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"## {version} " in (DOCS / "CHANGELOG.md").read_text()
     assert yaml.safe_load((DOCS / "CITATION.cff").read_text())["version"] == version

@@ -6,9 +6,19 @@ import os
 import sys
 
 NEEDED = (
-    *("bottle", "cmaes", "greenlet", "jinja2", "markupsafe", "matplotlib", "numpy", "optuna"),
-    *("optuna_dashboard", "packaging", "pandas", "PIL", "platformdirs", "psutil", "pydantic"),
-    *("ray", "rich", "safetensors", "scipy", "sqlalchemy", "tomli_w", "torch", "torchvision"),
+    *("bottle", "cmaes", "greenlet", "jinja2", "llvmlite", "markupsafe", "matplotlib", "numpy"),
+    *("optuna", "optuna_dashboard", "packaging", "pandas", "PIL", "platformdirs", "psutil"),
+    *(
+        "pydantic",
+        "ray",
+        "rich",
+        "safetensors",
+        "scipy",
+        "sqlalchemy",
+        "tomli_w",
+        "torch",
+        "torchvision",
+    ),
     *("typer", "wandb"),
 )
 """The modules of the packages in ``pyproject.toml``."""

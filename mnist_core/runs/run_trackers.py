@@ -1,11 +1,13 @@
 """A run's folder as trackers see it: what the training is, and how it ended."""
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mnist_core.data import Data
+from mnist_core.errors import UserError
 from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.table import flatten
@@ -37,7 +39,12 @@ def started(
         class_names=data.about.class_names,
     )
     earlier = run_record.read_metrics(folder.path) if folder.resumed else []
-    return Trackers(names, run, say, earlier=earlier)
+
+    def say_if_possible(text: str) -> None:
+        with contextlib.suppress(UserError):  # the output or the folder may be gone
+            say(text)
+
+    return Trackers(names, run, say_if_possible, earlier=earlier)
 
 
 def ended(folder: RunFolder) -> RunEnd:

@@ -98,8 +98,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
         raise
     finally:
         # When all is written: a tracker that hangs is not worth a model.
-        with contextlib.suppress(UserError):  # of the output, which may be gone
-            trackers.end(run_trackers.ended(folder))
+        trackers.end(run_trackers.ended(folder))
     log.say(f"everything about it: {folder.path}")
     return result
 

@@ -99,11 +99,11 @@ def _in_folder(folder: Path, stored: dict[str, FoundStudy]) -> FoundStudy | None
             raise UserError(f"{folder}: its database does not hold the study of its event log")
         return found
     about = last_study(folder / EVENTS)
-    if not about:
-        return None
     name = str(about.get("name", folder.name))
     if name in stored:
         return dataclasses.replace(stored[name], folder=folder)
+    if not about:
+        return None
     # A list must not wait for a server that may be gone.
     return FoundStudy(
         name=name,

@@ -130,7 +130,7 @@ class ResultsSettings(Table):
 class Settings(Table):
     """All settings of one run."""
 
-    # The only line of ``studies/`` that names the trainer's settings: ``conf.toml`` has them beside
+    # Only this module of ``studies/`` names the trainer's settings: ``conf.toml`` has them beside
     # the study's own, so their names and types must be known before there is a study.
     train: TrainerSettings = TrainerSettings()
     search: SearchSettings = SearchSettings()

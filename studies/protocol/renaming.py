@@ -153,8 +153,8 @@ def _discard_unfinished(studies: OpenedStudies, new: StudyLocation) -> None:
         UserError: if the study in the new folder has run since, so both have something.
     """
     found = unfinished(studies.location.name, new.folder)
-    if found is None:
-        return
+    if found is None or new.name in (studies.names if lies_elsewhere(new) else ()):
+        return  # that it exists is an error which ``_check_free`` names
     if not lies_elsewhere(new):
         with new.opened() as there:
             if there.storage is None or not _same(studies, there):

@@ -122,7 +122,7 @@ class _Kept:
         self._lost = 0
 
     def stream(self, real: TextIO) -> TextIO:
-        """Return what replaces ``real`` meanwhile; other streams than a terminal stay."""
+        """Return what replaces ``real`` meanwhile; a stream that is not a terminal stays."""
         return cast("TextIO", _Stream(real, self)) if real.isatty() else real
 
     def take(self, real: TextIO, text: str) -> None:

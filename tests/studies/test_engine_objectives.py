@@ -142,7 +142,7 @@ def test_what_is_no_result_costs_one_trial(tmp_path, engine):
 def test_a_keyboard_interrupt_of_the_objective_costs_one_trial(tmp_path):
     records = run(tmp_path, Local(workers=1, threads=1), Scripted({1: presses_ctrl_c}), trials=3)
     assert [record.state for record in records] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert records[1].failure.text == "KeyboardInterrupt"
+    assert records[1].failure.text.startswith("KeyboardInterrupt")
 
 
 def test_a_key_that_the_user_presses_is_not_a_failure(monkeypatch):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import signal
 import sys
+import sysconfig
 
 import optuna
 import pytest
@@ -260,6 +261,16 @@ def leaves_with_words():
     sys.exit("no licence\nfor this machine")
 
 
+def leaves_by_a_package():
+    """As it is with W&B, which replaces ``sys.exit``."""
+    found = {}
+    hook = compile(
+        "def leave(): raise SystemExit(4)", sysconfig.get_path("purelib") + "/h.py", "exec"
+    )
+    exec(hook, found)
+    found["leave"]()
+
+
 def interrupts_itself():
     raise KeyboardInterrupt
 
@@ -269,6 +280,7 @@ def interrupts_itself():
     [
         (leaves, "SystemExit", "exit code 3"),
         (leaves_with_words, "SystemExit", "no licence for this machine"),
+        (leaves_by_a_package, "SystemExit", "exit code 4"),
         (sys.exit, "SystemExit", "exit code 0"),
         (interrupts_itself, "KeyboardInterrupt", "line"),
     ],

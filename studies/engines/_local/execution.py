@@ -2,6 +2,7 @@
 
 import operator
 import os
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -152,6 +153,10 @@ def _message(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return the line of code that raised ``error``."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    """Return the line of the user's code that raised ``error``, or had it raised."""
+    # W&B, once imported, puts a function of its own in the place of sys.exit.
+    installed = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(installed)]
+    frame = (own or frames)[-1]
     return f"in {os.path.basename(frame.filename)}, line {frame.lineno}"

@@ -112,6 +112,23 @@ def test_a_second_process_keeps_nothing_twice(follow):
     assert [call[2] for call in calls if call[0] == "progress"] == [0, 1, 2, 3, 0, 0]
 
 
+def test_a_run_is_called_what_people_call_it(follow):
+    made = follow(whole())[2].study
+    names = {key: made.title_of(one) for key, one in made.trials.items()}
+    assert names["search", 3] == "search 3 adam"
+    assert names["confirm", 0] == "confirm adam seed 1"
+    assert names["test", 0] == "test adam seed 1"
+    first, *rest = begin()
+    plain = event("study", "", **{**first.data, "scientific": None})
+    (alone,) = follow([plain, *rest, *trial(0)])[2].study.trials.values()
+    assert made.title_of(alone) == "search 0 adam"  # of the study that compares them
+    assert follow([plain, *rest, *trial(0)])[2].study.title_of(alone) == "search 0"
+    # Logs of older versions have neither labels nor the numbers of the seeds.
+    old = event("start", "confirm", 7, params={"optim.name": "sgd"}, seed=1)
+    study = follow([*begin(), old, event("complete", "confirm", 7, value=1.0)])[2].study
+    assert study.title_of(study.trials["confirm", 7]) == "confirm 7 sgd"
+
+
 def test_what_did_not_end_is_abandoned_and_begun_anew_by_the_next(follow):
     events = [*begin(), *trial(0), *list(trial(1))[:2]]
     calls, _, _ = follow(events)

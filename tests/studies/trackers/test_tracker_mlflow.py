@@ -35,6 +35,7 @@ def test_a_study_comes_back(tmp_path, monkeypatch):
     assert set(runs) == {"0123abcd-study", *(f"0123abcd-{p}-{n}" for p, n in OVER)}
     study, first = runs["0123abcd-study"], runs["0123abcd-search-0"]
     assert first.data.tags["mlflow.parentRunId"] == study.info.run_id
+    assert runs["0123abcd-confirm-0"].info.run_name == "confirm adam seed 1"
     assert first.data.params["optim.lr"] == "0.01" and first.data.params["epochs"] == "3"
     points = client.get_metric_history(first.info.run_id, "val_accuracy")
     assert [(p.step, p.timestamp) for p in points] == [

@@ -125,6 +125,7 @@ def test_a_study_comes_back_from_offline_runs(tmp_path):
     assert failed["summary"]["failure"] == "OutOfMemory: too big"
     tested, _ = read(found["0123abcd-test-0"])
     assert tested["summary"]["test_accuracy"] == 0.5
+    assert tested["name"] == "test adam seed 1"
 
     study, records = read(found["0123abcd-study"])
     assert study["name"] == "made" and study["summary"]["verdict"] == "adam is best."
