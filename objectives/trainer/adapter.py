@@ -258,7 +258,7 @@ class TrainerAdapter:
         """Return what finds versions and data hashes."""
         from objectives.trainer.facts import describe
 
-        return describe, (self.base.data,)
+        return describe, (self.base.data, code.facts(self.base, self.space))
 
     def kept(self, folder: Path, number: int) -> Path:
         """Return the file of a confirmed model."""

@@ -38,6 +38,20 @@ def hashes(label: str, base: TrainConfig, space: Space, metric: str) -> dict[str
     measured = metric.removeprefix("val_")
     own += [one for one in plugins.plugins("metrics") if one.name == measured]
     own.append(plugins.find("objectives", label, modules.shipped()))
+    return _hashes(own)
+
+
+def facts(base: TrainConfig, space: Space | None = None) -> dict[str, str]:
+    """Return the hashes of the user's own models, optimizers and losses as facts of a record.
+
+    ``space``: what is searched beside ``base``; None: nothing, ``base`` is one training.
+    """
+    choices = {} if space is None else _choices(space)
+    found = _hashes([_find(kind, name) for kind, name in _named(base, choices)])
+    return {f"code of {name}": value for name, value in found.items()}
+
+
+def _hashes(own: Sequence[Plugin | None]) -> dict[str, str]:
     files = {name: file for one in own if one for name, file in one.sources().items()}
     return {name: syntax.hash_of(syntax.parse(file, name)) for name, file in sorted(files.items())}
 

@@ -52,6 +52,7 @@ class ExportedTraining:
         config = train.resolve(config)
         loaded = load(config.data, config.device)
         check_data(file, config.data, data, loaded.fingerprint, loaded.train_fingerprint)
+        own = code.facts(config)
         result = training_run.run(training_run.Plan(config=config), start())
         metrics, confusion = dict(result.metrics), result.confusion
         if metric.startswith(CONFIRM):
@@ -59,7 +60,7 @@ class ExportedTraining:
             if found is not None:
                 metrics |= {f"{CONFIRM}{name}": value for name, value in found.metrics.items()}
                 confusion = found.confusion.tolist()
-        facts = _facts(result.device_name, loaded.fingerprint)
+        facts = _facts(result.device_name, loaded.fingerprint) | own
         return Repetition(metrics=metrics, facts=facts, judged=sum(map(sum, confusion)))
 
 

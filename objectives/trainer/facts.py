@@ -2,14 +2,18 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from mnist_core.config import DataConfig
 from mnist_core.version import PACKAGE, TRAINER_VERSION, package_version
 
 
-def describe(config: DataConfig) -> dict[str, Any]:
-    """Return versions and data hashes as JSON values; loads the data if needed."""
+def describe(config: DataConfig, own: Mapping[str, str]) -> dict[str, Any]:
+    """Return versions and data hashes as JSON values; loads the data if needed.
+
+    ``own``: the hashes of the user's own code, by ``code of FILE``.
+    """
     import torch
 
     from mnist_core.data.datasets import load
@@ -24,6 +28,7 @@ def describe(config: DataConfig) -> dict[str, Any]:
             "optuna": importlib.metadata.version("optuna"),
             "trainer": TRAINER_VERSION,
             PACKAGE: package_version(),
+            **own,
         },
         "data": {"fingerprint": data.fingerprint, "sha256": dict(data.sha256)},
     }

@@ -14,6 +14,8 @@ from mnist_core import plugins, train
 from mnist_core.config import TrainConfig
 from mnist_core.data import load
 from mnist_core.errors import ConfigError
+from objectives.trainer.adapter import TrainerAdapter
+from search_spaces.space import Float, Space
 from studies import __main__ as program
 from studies.analysis import reproduction
 from studies.cli import options
@@ -166,6 +168,26 @@ def test_code_of_ones_own_that_is_gone_is_named_with_its_place(
     assert f"gone_own.py in {tmp_path}" in error and plugins.VARIABLE in error
     monkeypatch.setenv(plugins.VARIABLE, "")
     assert "a folder of its project" in command(file)[2][0]
+
+
+def test_changed_code_of_ones_own_is_named(command, tmp_path, monkeypatch):
+    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path))
+    model = tmp_path / "own_line.py"
+    model.write_text(
+        "from torch import nn\nOPTIONS = {}\n\n\ndef build(config, n_classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, n_classes))\n"
+    )
+    config = CONFIG.override({"model.name": "own_line"})
+    space = Space({"optim.lr": Float(1e-3, 1e-2)})
+    _, given = TrainerAdapter("classification", config, space).description()
+    (name,) = given[1]
+    assert name == "code of own_line.py"
+    versions = {"versions": given[1], "params": {"optim.lr": 1e-3}}
+    same = command(write(tmp_path / "a.toml", 0.5, config=config, **versions))
+    assert not any("code of" in line for line in same[1])
+    model.write_text(model.read_text().replace("nn.Flatten()", "nn.Flatten(), nn.ReLU()"))
+    changed = command(write(tmp_path / "a.toml", 0.5, config=config, **versions))
+    assert any(name in line and given[1][name] in line for line in changed[1])
 
 
 def record(values):
