@@ -77,7 +77,8 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     if judged is None:
         best = verdict["best"]
         return "nothing is confirmed" if best is None else one_line(f"only {best}")
-    others = len(judged["ties"]) + len(judged["unclear"])
-    if judged["sole"] or not others:
-        return one_line(f"{judged['best']} is best")
-    return one_line(f"{judged['best']} leads a tie of {others + 1}")
+    # As the verdict's own sentence has it: what is only too noisy to be told apart is not a tie.
+    if judged["ties"]:
+        return one_line(f"{judged['best']} leads a tie of {len(judged['ties']) + 1}")
+    unclear = ", as far as can be told" if judged["unclear"] else ""
+    return one_line(f"{judged['best']} is best{unclear}")

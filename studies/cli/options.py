@@ -153,7 +153,7 @@ class Chosen:
         from studies.planning import lookup
 
         quiet_optuna()
-        return lookup.find(
+        plan = lookup.find(
             catalog.named(study or self.study),
             conf=self.conf,
             assignments=self.assignments,
@@ -161,6 +161,16 @@ class Chosen:
             quick=self.quick,
             say=lambda line: None if silent else typer.echo(line, err=True),
         )
+        quick = plan.folder.with_name(f"{plan.name}-quick")
+        if not plan.folder.exists() and quick.is_dir():
+            from studies.analysis import stored_study
+
+            if not stored_study.exists(plan.location):  # it is not in a storage elsewhere
+                raise UserError(
+                    f"there is no study {plan.name} in {plan.folder.parent}; run it first, or add"
+                    f" --quick: {quick.name} is there"
+                )
+        return plan
 
 
 def on_study(

@@ -421,3 +421,11 @@ def test_a_small_run_of_a_study_that_says_nothing_of_it(toyland, here):  # noqa:
     assert "has no quick={…} of its own" in said and f"search.trials={QUICK_TRIALS}" in said
     assert "of its own" not in here("studies", "show", "toyland", "--quick").stdout
     assert resolve("plainland", sets={"search.trials": 9}, quick=True).trials == 9
+
+
+def test_a_quick_study_is_named_where_the_whole_one_is_missing(tmp_path, monkeypatch, toyland):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    begin(quick=True)
+    with pytest.raises(UserError, match="add --quick"):
+        cli.Chosen(study="toyland").find()
+    assert cli.Chosen(study="toyland", quick=True).find().name == "toyland-quick"
