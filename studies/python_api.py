@@ -76,10 +76,16 @@ class Study:
         return label
 
     @property
+    def params(self) -> dict[str, Any] | None:
+        """The winner's configuration, by the names of the space; None before there is one."""
+        winner = self.result["winner"]
+        return winner and dict(winner["params"])
+
+    @property
     def config(self) -> Any:
         """The winner's settings of the trainer on the first fresh seed, see ``docs/api.md``.
 
-        None before there is one, and where the objective is not a trainer's: see ``result``.
+        None before there is one, and where the objective is not a trainer's: see ``params``.
         """
         winner = self.result["winner"]
         return winner and self.stored.plan.adapter.read(winner["settings"], source=self.name)
@@ -115,8 +121,10 @@ class Study:
 
     @property
     def files(self) -> dict[str, Path]:
-        """The files that are there: best_config, report, events, model."""
-        return {what: self.folder / name for what, name in self.result["files"].items() if name}
+        """The files that are there: best_config, report, events, model, page, result."""
+        names = {**self.result["files"], "page": "report.html", "result": "result.json"}
+        files = {what: self.folder / name for what, name in names.items() if name}
+        return {what: file for what, file in files.items() if file.is_file()}
 
     def _repr_html_(self) -> str:
         """Return the verdict and the table for a notebook."""

@@ -35,7 +35,9 @@ def test_a_run_returns_what_it_found(ran, toyland):  # noqa: F811
     assert ran.table.loc[ran.best, "standing"] == "best"
     assert len(ran.trials) == 3 and {"phase", "step"} <= set(ran.curves.columns)
     assert ran.config.seed == ran.result["winner"]["seed"]
+    assert ran.params == ran.result["winner"]["params"]
     assert ran.files["report"] == ran.folder / "report.md"
+    assert {"best_config", "page", "result"} <= set(ran.files)
     page = ran._repr_html_()
     assert "<table>" in page and ran.best in page and repr(ran) == "<Study toyland, finished>"
 
