@@ -7,7 +7,7 @@ ones, and the intervals hold together. Trainings of one configuration on the sam
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mnist_core.comparison.spread import difference, rounding_error
 from mnist_core.evaluation.right_answers import RightAnswers
@@ -108,7 +108,8 @@ def _estimates(
     }
     records = {key: records[key] for key in same.values()}
     values = {key: {r.seed: r.value or 0.0 for r in of} for key, of in records.items()}
-    spread = pool(values, step=step, apart=collapses(values, direction, step))
+    collapsed = collapses(values, direction, step)
+    spread = pool(values, step=step, apart=collapsed)
     answers = right_answers(records, _are_the_value)
     shares = image_shares(answers) if answers else {}
     unknown = 0.0 if shares else rounding_error(step) ** 2
@@ -116,6 +117,8 @@ def _estimates(
         key: estimate(of, spread, key, sign=1.0, images=shares.get(key, unknown), able=True)
         for key, of in values.items()
     }
+    # Its seeds are not in the pool, so the pool's error is not its own.
+    found |= {key: replace(found[key], wide=True) for key in collapsed}
     return {key: found[first] for key, first in named.items()}
 
 

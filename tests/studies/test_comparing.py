@@ -122,6 +122,22 @@ def test_intervals_of_several_configurations_hold_together(studies_of):
     assert len(rows) == 4 and min(errors) > stats.norm.ppf(1 - 0.025 / 4) - 0.05
 
 
+def test_collapsed_seeds_make_an_interval_wide(studies_of):
+    """Its own error counts, as in its study's report, and not that of the others."""
+    a, b = studies_of["a"], reseeded(studies_of["b"])
+    sound = compare(a, b).rows
+    hit = {record.params["optim.name"]: record.number for record in a.confirm}
+    name = sound[-1].label
+    number = next(number for choice, number in hit.items() if name.startswith(str(choice)))
+    confirm = [
+        dataclasses.replace(record, value=0.1) if record.number == number else record
+        for record in a.confirm
+    ]
+    rows = compare(dataclasses.replace(a, confirm=confirm, result=None), b).rows
+    spoilt = min(rows, key=lambda row: row.a.mean)
+    assert spoilt.a.half_width > 0.3 > 10 * max(row.b.half_width for row in sound)
+
+
 def test_settings_that_differ_are_named(studies_of):
     a = studies_of["a"]
     other = {**a.settings, "train": {**a.settings["train"], "epochs": 99}}
