@@ -58,7 +58,7 @@ def say_waits(engine: sqlalchemy.Engine, place: str, most: float) -> None:
         return patiently(cursor, lambda: cursor.execute(statement))
 
     def connected(connection: Any, _record: Any) -> None:
-        # Without a write-ahead log a commit waits as well, and a commit cannot be tried in two parts.
+        # Without a write-ahead log a commit waits as well, in one part.
         if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             set_timeout(connection, first)
 
