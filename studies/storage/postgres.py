@@ -13,7 +13,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -111,7 +110,7 @@ class PostgresStorage(SqlStorage):
             if tried and self.get_trial(trial_id).state is state:
                 return True
             tried = True
-            return bool(RDBStorage.set_trial_state_values(self, trial_id, state, values))
+            return SqlStorage.set_trial_state_values(self, trial_id, state, values)
 
         try:
             return self._patiently(write)
@@ -141,6 +140,7 @@ class PostgresStorage(SqlStorage):
 
         return self._patiently(add)
 
+    get_trial_number_from_id = _patient(SqlStorage.get_trial_number_from_id)
     # Written twice, the second row breaks a constraint, which Optuna ignores.
     write_param = _patient(SqlStorage.write_param)
     read_trials = _patient(SqlStorage.read_trials)

@@ -1,7 +1,7 @@
 """Studies in an SQL database: Optuna's storage, with trials read and written by plain queries."""
 
 import copy
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from studies.storage.optuna_internals import (
 )
 from studies.storage.sql_reading import PAGE, TrialReader
 from studies.storage.sql_writing import (
+    end_trial,
     insert_study,
     insert_trial,
     inserted_study,
@@ -61,6 +62,28 @@ class SqlStorage(OpenRDBStorage, Storage):
         if not found:
             raise KeyError(NOT_FOUND)
         return found[trial_id]
+
+    def get_trial_number_from_id(self, trial_id: int) -> int:
+        """Return the number of one trial; raise KeyError if there is none."""
+        if not tables_known():
+            return int(super().get_trial_number_from_id(trial_id))
+        trials = tables().trials
+        with self.engine.connect() as connection:
+            query = sqlalchemy.select(trials.c.number).where(trials.c.trial_id == trial_id)
+            number = connection.scalar(query)
+        if number is None:
+            raise KeyError(NOT_FOUND)
+        return int(number)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Set a trial's state, and its values if any; see Optuna."""
+        if not tables_known() or not state.is_finished():
+            return bool(super().set_trial_state_values(trial_id, state, values))
+        with self._changing(trial_id) as connection:
+            end_trial(connection, trial_id, state, values)
+        return True
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
         """Raise ``UpdateFinishedTrialError`` if a trial is finished."""

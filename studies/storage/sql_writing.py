@@ -152,6 +152,20 @@ def insert_trials(
     return identities
 
 
+def end_trial(
+    connection: Connection, trial_id: int, state: TrialState, values: Sequence[float] | None
+) -> None:
+    """End a trial now, with one value for each objective, or none."""
+    known = tables()
+    which = known.trial_values.c.trial_id == trial_id
+    if values is not None:
+        connection.execute(sqlalchemy.delete(known.trial_values).where(which))
+        rows = [{"trial_id": trial_id, **row} for row in _rows_of_values(values)]
+        connection.execute(sqlalchemy.insert(known.trial_values), rows)
+    ended = sqlalchemy.update(known.trials).where(known.trials.c.trial_id == trial_id)
+    connection.execute(ended.values(state=state, datetime_complete=_utc(datetime.now())))
+
+
 def replace_steps(connection: Connection, trial_id: int, values: Mapping[int, float]) -> None:
     """Set the values of a trial at some steps."""
     table = tables().trial_intermediate_values
@@ -168,7 +182,11 @@ def attribute_rows(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _value_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    stored = map(tables().value_to_stored, trial.values or ())
+    return _rows_of_values(trial.values or ())
+
+
+def _rows_of_values(values: Sequence[float]) -> list[dict[str, Any]]:
+    stored = map(tables().value_to_stored, values)
     return [
         {"objective": objective, "value": value, "value_type": kind}
         for objective, (value, kind) in enumerate(stored)

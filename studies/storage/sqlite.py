@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_core.files import check_regular
 from studies.storage.errors import Damaged, NoStudies, StorageError, advised, is_damage, reason
-from studies.storage.patience import Waiting, watch_writes
+from studies.storage.patience import Waiting, say_waits, set_timeout
 from studies.storage.sql import SqlStorage
 from studies.storage.url import shown, sqlite_url
 
@@ -41,11 +41,11 @@ class SqliteStorage(SqlStorage):
         super().__init__(url, arguments)
         if not read_only:
             sqlalchemy.event.listen(self.engine, "connect", _set_pragmas)
-        # Connections that are older than the listener lack the pragmas.
+        say_waits(self.engine, str(path), BUSY_TIMEOUT)
+        # Connections that are older than the listeners lack the pragmas.
         self.remove_session()
         self.engine.dispose()
         sqlalchemy.event.listen(self.engine, "handle_error", _wait_no_more)
-        watch_writes(self.engine, str(path), BUSY_TIMEOUT)
         self._file, _ = _identity(path)
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
@@ -216,5 +216,4 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 
 def _wait_no_more(context: Any) -> None:
     if "locked" in str(context.original_exception) and context.connection is not None:
-        connection = context.connection.connection.dbapi_connection
-        connection.execute(f"PRAGMA busy_timeout = {_NO_PATIENCE}")
+        set_timeout(context.connection.connection.dbapi_connection, _NO_PATIENCE)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from mnist_core import kernels, models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.kernels import max_pool, torch_parts
+from mnist_core.kernels import choice, max_pool, torch_parts
 from mnist_core.models._fused import FusedSequential
 from mnist_core.train import train
 
@@ -265,17 +265,17 @@ def test_so_do_the_models_of_pairs(monkeypatch, name):
 
 
 def test_the_environment_leaves_all_to_torch(monkeypatch):
-    monkeypatch.setenv(max_pool.VARIABLE, "torch")
+    monkeypatch.setenv(choice.VARIABLE, "torch")
     used = kernels_used(monkeypatch)
     FusedSequential(nn.MaxPool2d(2))(channels_last(torch.randn(2, 8, 4, 4)))
     assert not used
-    assert max_pool.VARIABLE in max_pool.why_not()
+    assert choice.VARIABLE in max_pool.why_not()
 
 
 def test_another_word_in_the_environment_is_refused(monkeypatch):
-    monkeypatch.setenv(max_pool.VARIABLE, "numba")
-    with pytest.raises(ConfigError, match=max_pool.VARIABLE):
-        max_pool.setting()
+    monkeypatch.setenv(choice.VARIABLE, "numba")
+    with pytest.raises(ConfigError, match=choice.VARIABLE):
+        choice.setting()
 
 
 @pytest.mark.usefixtures("forgotten")
@@ -363,7 +363,7 @@ def test_a_training_ends_with_the_same_bits(
     used = kernels_used(monkeypatch)
     ours = train(settings, data=very_few)
     assert used
-    monkeypatch.setenv(max_pool.VARIABLE, "torch")
+    monkeypatch.setenv(choice.VARIABLE, "torch")
     used.clear()
     theirs = train(settings, data=very_few)
     assert not used

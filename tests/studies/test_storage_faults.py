@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import optuna
 import pytest
@@ -291,3 +292,14 @@ def test_no_wait_is_said_where_there_is_none(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(patience, "SAID_AFTER", 5.0)
     run(plan_at(tmp_path), Toy())
     assert not any("has locked it" in one for one in caplog.messages)
+
+
+def test_a_write_starts_no_thread(tmp_path, monkeypatch):
+    """On a busy machine each would wait milliseconds for its first turn."""
+    plan = plan_at(tmp_path)
+    run(plan, Toy())
+    storage = open_storage(plan.storage_url, create=False)
+    study = optuna.load_study(study_name="toy", storage=storage)
+    monkeypatch.setattr(threading.Thread, "start", lambda _: pytest.fail("a thread was started"))
+    study.set_user_attr("a", 1)
+    close_storage(storage)
