@@ -1,15 +1,15 @@
 """Dropout on a CPU by machine code: the random numbers and results of torch's operations."""
 
-import ctypes
 import struct
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from mnist_core.kernels import max_pool, torch_parts
-from mnist_core.kernels.formats import BLOCK, FORMATS, PART, STATE, Format
+from mnist_core.kernels import choice, flat, random_words, torch_parts
+from mnist_core.kernels.formats import BLOCK, FORMATS, Format
 
 if TYPE_CHECKING:  # llvmlite, which it imports, may be missing
     from mnist_core.kernels.machine_code import Kernel
@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # llvmlite, which it imports, may be missing
 _FORMATS: dict[torch.dtype, Format] = {
     getattr(torch, name): FORMATS[name] for name in ("bfloat16", "float32", "float64")
 }
-_GRAIN = 32_768  # numbers; with fewer, torch uses one thread as well
-_STATE_BYTES = 5056
 
 
 def drop(values: Tensor, p: float) -> Tensor:
@@ -40,9 +38,7 @@ def by_torch(values: Tensor, p: float, generator: torch.Generator | None = None)
 
 def why_not(dtype: torch.dtype = torch.float32) -> str:
     """Return why torch drops such values on a CPU; "": it does not have to."""
-    if max_pool.setting() == "torch":
-        return f"{max_pool.VARIABLE} is torch"
-    return _fault(dtype)
+    return choice.why_torch() or _fault(dtype)
 
 
 def takes(values: Tensor, p: float) -> bool:
@@ -83,57 +79,27 @@ class _Drop(torch.autograd.Function):
         """Drop the gradient where the values were dropped."""
         (kept,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
-            bits = kept.unsqueeze(1).bitwise_right_shift(torch.arange(8)).bitwise_and(1)
-            ones = bits.view(gradient.shape).to(gradient.dtype)
+            ones = flat.unpacked(kept).view(gradient.shape).to(gradient.dtype)
             return gradient * ctx.factor * ones, None, None
         gradient = gradient.contiguous()
         result = torch.empty_like(gradient)
-        _run(_kernel("backward", gradient.dtype), gradient, result, kept, factor=ctx.factor)
+        kernel = _kernel("backward", gradient.dtype)
+        flat.run(kernel, gradient, result, kept, _double(ctx.factor))
         return result, None, None
 
 
 def _forward(values: Tensor, p: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    n = values.numel()
-    result, kept = torch.empty_like(values), torch.empty(n // 8, dtype=torch.uint8)
-    words, first = _draw(-(-n // 4) * 2, generator)
-    place = words.data_ptr() + 4 * first
-    threshold, factor = _threshold(p), 1 / (1 - p)
-    kernel = _kernel("forward", values.dtype)
-    _run(kernel, values, result, kept, factor=factor, words=place, threshold=threshold)
+    result, kept = torch.empty_like(values), flat.bits_for(values)
+    words, first = random_words.draw(values.numel() // 2, generator)
+    # The order of dropout_code.Argument.
+    own = (_double(1 / (1 - p)), words.data_ptr() + 4 * first, _threshold(p))
+    flat.run(_kernel("forward", values.dtype), values, result, kept, *own)
     return result, kept
 
 
-def _draw(n: int, generator: torch.Generator) -> tuple[Tensor, int]:
-    """Return words before they are tempered, and the position of the first of ``n`` drawn ones."""
-    state = generator.get_state()
-    address = state.data_ptr()
-    first = STATE + 1 - ctypes.c_int32.from_address(address + 8).value
-    blocks = (first + n - 1) // STATE
-    words = torch.empty((blocks + 1) * STATE, dtype=torch.int32)
-    following = first + n - blocks * STATE
-    arguments = (ctypes.c_int64 * 4)(address, words.data_ptr(), blocks, following)
-    _drawing()(arguments)
-    generator.set_state(state)
-    return words, first
-
-
-def _run(
-    kernel: "Kernel",
-    values: Tensor,
-    result: Tensor,
-    kept: Tensor,
-    *,
-    factor: float,
-    words: int = 0,
-    threshold: int = 0,
-) -> None:
-    n = values.numel()
-    parts = -(-n // PART)
-    (bits,) = struct.unpack("q", struct.pack("d", factor))
-    addresses = (values.data_ptr(), result.data_ptr(), kept.data_ptr())
-    # In the order of dropout_code.Argument.
-    arguments = (ctypes.c_int64 * 9)(0, parts, n, words, threshold, bits, *addresses)
-    torch_parts.run(kernel, arguments, parts=1 if n < _GRAIN else parts)
+def _double(number: float) -> int:
+    """Return the bits of ``number``."""
+    return int.from_bytes(struct.pack("@d", number), sys.byteorder, signed=True)
 
 
 @cache
@@ -144,31 +110,15 @@ def _kernel(name: str, dtype: torch.dtype) -> "Kernel":
 
 
 @cache
-def _drawing() -> Any:
-    from mnist_core.kernels import dropout_code, machine_code
-
-    kernel = machine_code.compiled(dropout_code.draw())
-    # With Python's lock: no other thread may draw before the state is written back.
-    call = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(kernel.address)
-    return lambda arguments, _owner=kernel: call(arguments)
-
-
-@cache
 def _fault(dtype: torch.dtype) -> str:
     """Return why the kernels cannot be made, or that they differ from this torch; else ""."""
-    try:
-        agrees = _agrees(dtype)
-    except ImportError as error:
-        return f"llvmlite cannot be imported ({error})"
-    except (OSError, RuntimeError) as error:
-        return f"LLVM: {error}"
-    return "" if agrees else "it would compute something else than this torch"
+    return choice.fault(lambda: _agrees(dtype))
 
 
 def _agrees(dtype: torch.dtype) -> bool:
     """Return whether kernels and torch compute the same of a small example, and draw the same."""
     ours, theirs = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
-    if ours.get_state().numel() != _STATE_BYTES:
+    if not random_words.knows(ours):
         return False
     with torch.inference_mode(False), torch.enable_grad():
         numbers = torch.tensor([-1.5, 0.0, 2.3, -0.0, 1e-6, float("nan"), float("-inf"), 1e38, 7.7])
@@ -179,10 +129,6 @@ def _agrees(dtype: torch.dtype) -> bool:
             # Of a scalar: with the gradient as an argument, torch imports its compiler.
             (came,) = torch.autograd.grad((dropped * gradient).sum(), values)
             (wanted,) = torch.autograd.grad((expected * gradient).sum(), values)
-            if not (_same(dropped, expected) and _same(came, wanted)):
+            if not (choice.same(dropped, expected) and choice.same(came, wanted)):
                 return False
     return torch.equal(ours.get_state(), theirs.get_state())
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(((a == b) | (a.isnan() & b.isnan())).all())

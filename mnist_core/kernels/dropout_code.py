@@ -1,206 +1,108 @@
-"""LLVM's code of dropout, and of the random words of torch's generator that it takes."""
+"""LLVM's code of dropout and of its gradient."""
 
 from enum import IntEnum, auto
 from typing import Any
 
 from llvmlite import ir
 
-from mnist_core.kernels.formats import BLOCK, PART, STATE, Format
-from mnist_core.kernels.loops import BYTE, LONG, Loops, constant
+from mnist_core.kernels import flat_code
+from mnist_core.kernels.code import LONG, constant
+from mnist_core.kernels.flat_code import FlatCode
+from mnist_core.kernels.formats import Format
+from mnist_core.kernels.random_words_code import WORD, tempered
 
-_AHEAD = 397  # the third word that a new one is made of
-_WIDE = 16  # words made together: fewer than the 227 that lie between the third word and the new
-_SHORT, _WORD = ir.IntType(16), ir.IntType(32)
-
-
-class Draw(IntEnum):
-    """Arguments of ``draw``."""
-
-    STATE = 0  # address of torch's state: 8 bytes, int32 left, int32, int64 next, int64[624]
-    WORDS = auto()  # address of the words, uint32, before they are tempered; the state's first
-    BLOCKS = auto()  # of 624 words, to be made after the state's
-    NEXT = auto()  # position in the last block of the word that is drawn next
+_SHORT = ir.IntType(16)
 
 
 class Argument(IntEnum):
-    """Arguments of ``forward`` and ``backward``."""
+    """Arguments behind those of all kernels over numbers in a row."""
 
-    NEXT = 0  # part that no thread has taken
-    PARTS = auto()
-    NUMBERS = auto()  # a multiple of BLOCK
+    FACTOR = len(flat_code.Argument)  # bits of the factor of kept numbers, fp64
     WORDS = auto()  # address of the first word to be tempered, two for four numbers
     THRESHOLD = auto()  # the least 16 bits, signed, of a number that is kept
-    FACTOR = auto()  # bits of the factor of kept numbers, fp64
-    VALUES = auto()  # address of what comes, numbers or gradient
-    RESULT = auto()
-    KEPT = auto()  # address of a bit a number
-
-
-def draw() -> str:
-    """Return the code of ``kernel``, which makes random words and moves the generator on."""
-    code = Loops()
-    build = code.build
-    state, words = code.address(Draw.STATE, BYTE), code.address(Draw.WORDS, _WORD)
-    left, following, own = (
-        build.bitcast(build.gep(state, [LONG(offset)]), kind.as_pointer())
-        for offset, kind in ((8, _WORD), (16, LONG), (24, LONG))
-    )
-    start = build.mul(code.argument(Draw.BLOCKS), LONG(STATE))
-    with code.each(LONG(0), LONG(STATE), _WIDE) as i:
-        code.store(build.trunc(code.load(own, i, _WIDE), ir.VectorType(_WORD, _WIDE)), words, i)
-    with code.each(LONG(0), start, _WIDE) as i:
-        a, b, c = (code.load(words, build.add(i, LONG(n)), _WIDE) for n in (0, 1, _AHEAD))
-        mixed = build.or_(build.and_(a, _words(0x8000_0000)), build.and_(b, _words(0x7FFF_FFFF)))
-        odd = build.sub(_words(0), build.and_(b, _words(1)))
-        twisted = build.xor(build.lshr(mixed, _words(1)), build.and_(odd, _words(0x9908_B0DF)))
-        code.store(build.xor(c, twisted), words, build.add(i, LONG(STATE)))
-    with code.each(LONG(0), LONG(STATE), _WIDE) as i:
-        last = code.load(words, build.add(start, i), _WIDE)
-        code.store(build.zext(last, ir.VectorType(LONG, _WIDE)), own, i)
-    next_ = code.argument(Draw.NEXT)
-    build.store(next_, following)
-    build.store(build.trunc(build.sub(LONG(STATE + 1), next_), _WORD), left)
-    return code.text()
 
 
 def forward(form: Format) -> str:
     """Return the code of ``kernel``, which drops numbers, multiplies the others, notes which."""
     code = _Dropout(form)
-    build = code.build
     for place, width in code.vectors():
         kept = code.chosen(place, width)
         code.note(kept, place)
-        factor = code.kept_or_zero(kept, code.factor)
-        code.store(code.rounded(build.fmul(code.values(place, width), factor)), place)
+        product = code.build.fmul(code.reals(place, width), code.kept_or_zero(kept, code.factor))
+        code.store_reals(code.rounded(product), place)
     return code.text()
 
 
 def backward(form: Format) -> str:
     """Return the code of ``kernel``, which does the same with the gradient, in torch's order."""
     code = _Dropout(form)
-    build = code.build
     for place, width in code.vectors():
-        product = code.rounded(
-            build.fmul(code.values(place, width), code.splat(code.factor, width))
-        )
-        # The other way round an overflow would not become NaN.
+        product = code.build.fmul(code.reals(place, width), code.equal(code.factor, width))
+        # Of a product beyond the largest number torch makes NaN where the number was dropped.
         one = code.kept_or_zero(code.noted(place, width), code.real(1.0))
-        code.store(build.fmul(product, one), place)
+        code.store_reals(code.build.fmul(code.rounded(product), one), place)
     return code.text()
 
 
-class _Dropout:
+class _Dropout(FlatCode):
     """A kernel of dropout under construction."""
 
     def __init__(self, form: Format) -> None:
-        self._code = Loops()
-        self.build = self._code.build
-        self._element = ir.IntType(form.bits)
+        super().__init__(form)
         self.real = ir.DoubleType() if form.bits == 64 else ir.FloatType()
-        address = self._code.address
-        self._values, self._result = (
-            address(which, self._element) for which in (Argument.VALUES, Argument.RESULT)
-        )
-        self._words, self._kept = address(Argument.WORDS, _WORD), address(Argument.KEPT, BYTE)
-        self._threshold = self.build.trunc(self._code.argument(Argument.THRESHOLD), _SHORT)
-        factor = self.build.bitcast(self._code.argument(Argument.FACTOR), ir.DoubleType())
-        # torch computes bf16 with a factor of fp32.
+        self._words = self.address(Argument.WORDS, WORD)
+        self._threshold = self.build.trunc(self.argument(Argument.THRESHOLD), _SHORT)
+        factor = self.build.bitcast(self.argument(Argument.FACTOR), ir.DoubleType())
+        # torch multiplies bf16 by a factor of fp32.
         self.factor = factor if form.bits == 64 else self.build.fptrunc(factor, self.real)
 
-    def text(self) -> str:
-        """Return the code at its end."""
-        return self._code.text()
-
-    def vectors(self) -> Any:
-        """Emit the loops over the numbers; yield the inside of each: a place and a width."""
-        build, numbers = self.build, self._code.argument(Argument.NUMBERS)
-        with self._code.each_part(Argument.PARTS) as part:
-            start = build.mul(part, LONG(PART))
-            stop = build.add(start, LONG(PART))
-            stop = build.select(build.icmp_signed("<", stop, numbers), stop, numbers)
-            for width in (4 * BLOCK, BLOCK):
-                end = build.and_(stop, LONG(-width))
-                with self._code.each(start, end, width) as place:
-                    yield place, width
-                start = end
-
-    def values(self, place: Any, width: int) -> Any:
-        """Emit the load of what comes."""
-        return self._real_of(self._code.load(self._values, place, width))
-
-    def store(self, values: Any, place: Any) -> None:
-        """Emit the store of what goes, rounded already."""
-        build, width = self.build, values.type.count
-        if self._element.width == 16:
-            bits = build.bitcast(values, ir.VectorType(_WORD, width))
-            values = build.trunc(build.lshr(bits, _words(16, width)), ir.VectorType(_SHORT, width))
-        else:
-            values = build.bitcast(values, ir.VectorType(self._element, width))
-        self._code.store(values, self._result, place)
+    def chosen(self, place: Any, width: int) -> Any:
+        """Emit the choice of the numbers that are kept, by 16 random bits each."""
+        words = self.load(self._words, self.build.lshr(place, LONG(1)), width // 2)
+        bits = self.build.bitcast(tempered(self, words), ir.VectorType(_SHORT, width))
+        return self.build.icmp_signed(">=", bits, self.equal(self._threshold, width))
 
     def kept_or_zero(self, kept: Any, value: Any) -> Any:
-        """Emit ``value`` where numbers are kept, 0 elsewhere; times infinity it is NaN."""
+        """Emit ``value`` for the numbers that are kept, 0 for the others."""
         width = kept.type.count
-        return self.build.select(kept, self.splat(value, width), constant(self.real, width, 0.0))
+        return self.build.select(kept, self.equal(value, width), constant(self.real, 0.0, width))
 
-    def chosen(self, place: Any, width: int) -> Any:
-        """Emit the choice of the numbers that are kept, from two random words for four numbers."""
-        build, count = self.build, width // 2
-        word = self._code.load(self._words, build.lshr(place, LONG(1)), count)
-        word = build.xor(word, build.lshr(word, _words(11, count)))
-        for shift, mask in ((7, 0x9D2C_5680), (15, 0xEFC6_0000)):
-            shifted = build.shl(word, _words(shift, count))
-            word = build.xor(word, build.and_(shifted, _words(mask, count)))
-        word = build.xor(word, build.lshr(word, _words(18, count)))
-        # Of a 64-bit number torch draws the upper half first.
-        order = ir.Constant(ir.VectorType(_WORD, count), [i ^ 1 for i in range(count)])
-        word = build.shuffle_vector(word, word, order)
-        short = build.bitcast(word, ir.VectorType(_SHORT, width))
-        return build.icmp_signed(">=", short, self.splat(self._threshold, width))
+    def reals(self, place: Any, width: int) -> Any:
+        """Emit the load of what comes, bf16 as fp32."""
+        values = self.load(self.values, place, width)
+        if self.element.width == 16:
+            values = self.build.zext(values, ir.VectorType(WORD, width))
+            values = self.build.shl(values, constant(WORD, 16, width))
+        return self.build.bitcast(values, ir.VectorType(self.real, width))
 
-    def note(self, kept: Any, place: Any) -> None:
-        """Emit the store of what was kept."""
-        bits = ir.IntType(kept.type.count)
-        stored = self.build.store(self.build.bitcast(kept, bits), self._noted(place, bits))
-        stored.align = 1
-
-    def noted(self, place: Any, width: int) -> Any:
-        """Emit the load of what was kept."""
-        loaded = self.build.load(self._noted(place, ir.IntType(width)))
-        loaded.align = 1
-        return self.build.bitcast(loaded, ir.VectorType(ir.IntType(1), width))
-
-    def _noted(self, place: Any, bits: Any) -> Any:
-        there = self.build.gep(self._kept, [self.build.lshr(place, LONG(3))])
-        return self.build.bitcast(there, bits.as_pointer())
-
-    def _real_of(self, values: Any) -> Any:
+    def store_reals(self, values: Any, place: Any) -> None:
+        """Emit the store of what goes, rounded already."""
         build, width = self.build, values.type.count
-        if self._element.width == 16:
-            values = build.zext(values, ir.VectorType(_WORD, width))
-            values = build.shl(values, _words(16, width))
-        return build.bitcast(values, ir.VectorType(self.real, width))
+        if self.element.width == 16:
+            bits = build.bitcast(values, ir.VectorType(WORD, width))
+            bits = build.lshr(bits, constant(WORD, 16, width))
+            values = build.trunc(bits, ir.VectorType(_SHORT, width))
+        else:
+            values = build.bitcast(values, ir.VectorType(self.element, width))
+        self.store(values, self.result, place)
 
     def rounded(self, values: Any) -> Any:
         """Emit the rounding to bf16 as torch does it: to the nearest, of two the even one."""
-        if self._element.width != 16:
+        if self.element.width != 16:
             return values
         build, width = self.build, values.type.count
-        bits = build.bitcast(values, ir.VectorType(_WORD, width))
-        odd = build.and_(build.lshr(bits, _words(16, width)), _words(1, width))
-        rounded = build.add(bits, build.add(odd, _words(0x7FFF, width)))
-        rounded = build.and_(rounded, _words(0xFFFF_0000, width))
+        bits = build.bitcast(values, ir.VectorType(WORD, width))
+        upper = build.lshr(bits, constant(WORD, 16, width))
+        odd = build.and_(upper, constant(WORD, 1, width))
+        bits = build.add(bits, build.add(odd, constant(WORD, 0x7FFF, width)))
+        bits = build.and_(bits, constant(WORD, 0xFFFF_0000, width))
         # Rounding could carry a NaN over into a number.
         is_nan = build.fcmp_unordered("uno", values, values)
-        kind = ir.VectorType(self.real, width)
-        return build.select(is_nan, values, build.bitcast(rounded, kind))
+        rounded = build.bitcast(bits, ir.VectorType(self.real, width))
+        return build.select(is_nan, values, rounded)
 
-    def splat(self, value: Any, width: int) -> Any:
+    def equal(self, value: Any, width: int) -> Any:
+        """Emit a vector of equal numbers."""
         kind = ir.VectorType(value.type, width)
         one = self.build.insert_element(ir.Constant(kind, ir.Undefined), value, LONG(0))
-        order = ir.Constant(ir.VectorType(_WORD, width), [0] * width)
-        return self.build.shuffle_vector(one, one, order)
-
-
-def _words(value: int, width: int = _WIDE) -> Any:
-    return constant(_WORD, width, value)
+        return self.build.shuffle_vector(one, one, constant(WORD, 0, width))

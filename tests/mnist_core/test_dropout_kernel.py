@@ -7,26 +7,26 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_checks import assert_same_bits, kernels_used, numbers
 from torch import Tensor
 
 from mnist_core import kernels
-from mnist_core.kernels import dropout, max_pool, torch_parts
+from mnist_core.kernels import choice, dropout, random_words
 from mnist_core.models._layers import Dropout
 from mnist_core.train import train
 
 pytest.importorskip("llvmlite")
 
-BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
-PALETTE = [0.0, -0.0, 1.0, -1.5, 3.3e38, -3.3e38, 1e-7, 1e-40, float("inf"), float("-inf")]
+CACHES = (dropout._fault, dropout._kernel, random_words._drawing)
 
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     """Kernels are looked for again, before and after the test."""
-    for one in (dropout._fault, dropout._kernel, dropout._drawing):
+    for one in CACHES:
         one.cache_clear()
     yield
-    for one in (dropout._fault, dropout._kernel, dropout._drawing):
+    for one in CACHES:
         one.cache_clear()
 
 
@@ -36,23 +36,6 @@ def generator(seed: int, drawn: int = 0) -> torch.Generator:
     for _ in range(drawn):
         torch.rand(1, generator=made)
     return made
-
-
-def numbers(seed: int, n: int, dtype: torch.dtype, nan: float = 0.0) -> Tensor:
-    source = generator(seed)
-    values = torch.randn(n, generator=source)
-    special = torch.tensor(PALETTE)[torch.randint(len(PALETTE), (n,), generator=source)]
-    values = torch.where(torch.rand(n, generator=source) < 0.2, special, values)
-    values[torch.rand(n, generator=source) < nan] = float("nan")
-    return values.to(dtype)
-
-
-def assert_same_bits(ours: Tensor, theirs: Tensor) -> None:
-    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
-    assert ours.stride() == theirs.stride()
-    assert torch.equal(ours.isnan(), theirs.isnan())
-    a, b = (one.nan_to_num(nan=7.0).view(BITS[one.dtype]) for one in (ours, theirs))
-    assert torch.equal(a, b)
 
 
 def both_ways(
@@ -74,7 +57,7 @@ def both_ways(
     drawn=st.integers(0, 1300),
     n=st.one_of(st.integers(1, 40), st.integers(1, 4000)),
     p=st.floats(0.0, 0.999),
-    dtype=st.sampled_from([*BITS]),
+    dtype=st.sampled_from([torch.bfloat16, torch.float32, torch.float64]),
     nan=st.sampled_from([0.0, 0.2]),
 )
 def test_values_gradients_and_random_numbers_are_those_of_torch(seed, drawn, n, p, dtype, nan):
@@ -103,8 +86,8 @@ def test_draws_before_and_after_continue_torchs_stream():
 
 def test_the_layer_draws_from_torchs_own_generator(monkeypatch):
     found = []
-    for choice in ("auto", "torch"):
-        monkeypatch.setenv(max_pool.VARIABLE, choice)
+    for setting in ("auto", "torch"):
+        monkeypatch.setenv(choice.VARIABLE, setting)
         torch.manual_seed(8)
         found.append((Dropout(0.3)(torch.ones(64)), Dropout(0.3)(torch.ones(6)), torch.rand(2)))
     for ours, theirs in zip(*found, strict=True):
@@ -171,28 +154,21 @@ def test_transformed_layers_are_left_to_torch():
     assert set(found.flatten().tolist()) <= {0.0, 2.0}
 
 
-def kernels_used(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    used: list[object] = []
-    run = torch_parts.run
-    monkeypatch.setattr(torch_parts, "run", lambda *a, **k: (used.append(a[0]), run(*a, **k))[1])
-    return used
-
-
 def test_the_environment_leaves_all_to_torch(monkeypatch):
-    monkeypatch.setenv(max_pool.VARIABLE, "torch")
+    monkeypatch.setenv(choice.VARIABLE, "torch")
     used = kernels_used(monkeypatch)
     Dropout(0.5)(torch.ones(8))
     assert not used
-    assert max_pool.VARIABLE in dropout.why_not()
+    assert choice.VARIABLE in dropout.why_not()
 
 
 @pytest.mark.usefixtures("forgotten")
 def test_without_llvmlite_torch_computes_the_same(monkeypatch):
     torch.manual_seed(1)
     expected = Dropout(0.5)(torch.ones(80))
-    for one in (dropout._fault, dropout._kernel, dropout._drawing):
+    for one in CACHES:
         one.cache_clear()
-    for name in ("dropout_code", "loops", "machine_code"):
+    for name in ("dropout_code", "machine_code", "random_words_code"):
         monkeypatch.delattr(kernels, name)
         monkeypatch.delitem(sys.modules, f"{kernels.__name__}.{name}")
     monkeypatch.setitem(sys.modules, "llvmlite", None)
@@ -217,7 +193,7 @@ def test_kernels_that_draw_other_numbers_than_this_torch_are_not_used(monkeypatc
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_generator_of_another_size_is_left_to_torch(monkeypatch):
-    monkeypatch.setattr(dropout, "_STATE_BYTES", 16)
+    monkeypatch.setattr(random_words, "_BYTES", 16)
     assert dropout.why_not()
 
 
@@ -237,7 +213,7 @@ def test_a_training_ends_with_the_same_bits(
     drops = kernels_used(monkeypatch)
     ours = train(settings, data=very_few)
     assert drops
-    monkeypatch.setenv(max_pool.VARIABLE, "torch")
+    monkeypatch.setenv(choice.VARIABLE, "torch")
     theirs = train(settings, data=very_few)
     for key, value in theirs.model.state_dict().items():
         assert torch.equal(ours.model.state_dict()[key], value), key
