@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.kernels import max_pool, torch_parts
+from mnist_core.kernels import relu as relu_kernel
 
 
 class FusedSequential(nn.Sequential):
-    """``nn.Sequential`` that computes 2 x 2 max pooling, and a ReLU behind it, in one pass."""
+    """``nn.Sequential`` that computes a pooling with its ReLU, and others in place."""
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
@@ -25,9 +26,20 @@ class FusedSequential(nn.Sequential):
             if _is_pooling(layer) and max_pool.takes(values, relu=relu):
                 values = max_pool.pool(values, relu=relu)
                 del layers[:relu]
-            else:
-                values = layer(values)
+                continue
+            values = layer(values)
+            if relu and _is_between_convolutions(layer, layers[1:]) and relu_kernel.takes(values):
+                values = relu_kernel.relu(values)
+                del layers[0]
         return values
+
+
+def _is_between_convolutions(before: nn.Module, behind: list[nn.Module]) -> bool:
+    # A convolution does not need its result, and nothing else has the gradient that it hands back.
+    return bool(behind) and all(
+        type(layer) is nn.Conv2d and not torch_parts.has_hooks(layer)
+        for layer in (before, behind[0])
+    )
 
 
 def _is_pooling(layer: nn.Module) -> bool:
