@@ -1,4 +1,4 @@
-"""The programs of ``benchmarks/ours`` and ``benchmarks`` can be imported: they use our own names."""
+"""The programs of ``benchmarks`` and ``benchmarks/ours`` can be imported: they use our names."""
 
 import subprocess
 import sys
