@@ -5,14 +5,22 @@ from typing import Any
 
 from llvmlite import ir
 
-from mnist_core.kernels.code import LONG, Code, constant
-from mnist_core.kernels.formats import PART
+from mnist_core.kernels.bf16_code import (
+    FLOAT,
+    SHORT,
+    WORD,
+    bits_of_bf16,
+    equal,
+    from_bf16,
+    rounded_to_bf16,
+)
+from mnist_core.kernels.code import Code, constant
+from mnist_core.kernels.flat_code import vectors
 
 WIDTH = 16
 """The number of weights must be a multiple of it: torch computes the rest in another way."""
 
-_FLOAT, _WORD, _SHORT = ir.FloatType(), ir.IntType(32), ir.IntType(16)
-_FLOATS, _WORDS = (ir.VectorType(one, WIDTH) for one in (_FLOAT, _WORD))
+_FLOATS, _WORDS = (ir.VectorType(one, WIDTH) for one in (FLOAT, WORD))
 
 
 class Argument(IntEnum):
@@ -39,7 +47,8 @@ def step(*, decay: str, half: bool) -> str:
     """Return the code of ``kernel``; decay: none, weights or gradient; half: gradient in bf16."""
     code = _Adam(half=half)
     build, number = code.build, code.numbers
-    for i in code.vectors():
+    numbers, parts = code.argument(Argument.NUMBERS), code.argument(Argument.PARTS)
+    for i, _ in vectors(code, numbers, parts, (WIDTH,)):
         weight, mean, square = (code.floats(one, i) for one in code.state)
         gradient = code.gradient(i)
         if decay == "weights":
@@ -54,7 +63,7 @@ def step(*, decay: str, half: bool) -> str:
         weight = build.fadd(weight, change)
         for value, base in zip((weight, mean, square), code.state, strict=True):
             code.store(build.bitcast(value, _WORDS), base, i)
-        code.store(code.rounded(weight), code.copy, i)
+        code.store(bits_of_bf16(build, rounded_to_bf16(build, weight)), code.copy, i)
     return code.text()
 
 
@@ -65,24 +74,14 @@ class _Adam(Code):
         super().__init__()
         build = self.build
         held = (Argument.WEIGHTS, Argument.MEANS, Argument.SQUARES)
-        self.state = [self.address(which, _WORD) for which in held]
-        self.copy = self.address(Argument.COPY, _SHORT)
+        self.state = [self.address(which, WORD) for which in held]
+        self.copy = self.address(Argument.COPY, SHORT)
         self._half = half
-        self._gradient = self.address(Argument.GRADIENT, _SHORT if half else _WORD)
+        self._gradient = self.address(Argument.GRADIENT, SHORT if half else WORD)
         self.numbers = {which: self._number(which) for which in [*Argument][Argument.DECAY :]}
-        self._inverse = build.fdiv(constant(_FLOAT, 1.0, WIDTH), self.numbers[Argument.ROOT])
+        self._inverse = build.fdiv(constant(FLOAT, 1.0, WIDTH), self.numbers[Argument.ROOT])
         self._minus_root = build.fneg(self.numbers[Argument.ROOT])
         self._fma, self._sqrt = (self._operation("fma", 3), self._operation("sqrt", 1))
-
-    def vectors(self) -> Any:
-        """Emit the loops over the weights; yield a place inside."""
-        build, numbers = self.build, self.argument(Argument.NUMBERS)
-        with self.each_part(self.argument(Argument.PARTS)) as part:
-            start = build.mul(part, LONG(PART))
-            stop = build.add(start, LONG(PART))
-            stop = build.select(build.icmp_signed("<", stop, numbers), stop, numbers)
-            with self.loop(start, stop, WIDTH) as place:
-                yield place
 
     def floats(self, base: Any, place: Any) -> Any:
         """Emit a load."""
@@ -91,9 +90,7 @@ class _Adam(Code):
     def gradient(self, place: Any) -> Any:
         """Emit the load of the gradient."""
         bits = self.load(self._gradient, place, WIDTH)
-        if self._half:
-            bits = self.build.shl(self.build.zext(bits, _WORDS), constant(_WORD, 16, WIDTH))
-        return self.build.bitcast(bits, _FLOATS)
+        return from_bf16(self.build, bits) if self._half else self.build.bitcast(bits, _FLOATS)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """Emit ``a * b + c``, rounded once."""
@@ -113,24 +110,9 @@ class _Adam(Code):
         is_number = self.build.fcmp_ordered("ord", rest, rest)  # of infinity the rest is NaN
         return self.build.select(is_number, exact, near)
 
-    def rounded(self, values: Any) -> Any:
-        """Emit the bits of bf16 nearest to ``values``, of two the even ones."""
-        build = self.build
-        bits = build.bitcast(values, _WORDS)
-        upper = build.lshr(bits, constant(_WORD, 16, WIDTH))
-        odd = build.and_(upper, constant(_WORD, 1, WIDTH))
-        bits = build.add(bits, build.add(odd, constant(_WORD, 0x7FFF, WIDTH)))
-        bits = build.lshr(bits, constant(_WORD, 16, WIDTH))
-        # Rounding could carry a NaN over into a number.
-        is_nan = build.fcmp_unordered("uno", values, values)
-        bits = build.select(is_nan, constant(_WORD, 0x7FC0, WIDTH), bits)
-        return build.trunc(bits, ir.VectorType(_SHORT, WIDTH))
-
     def _number(self, which: Argument) -> Any:
         bits = self.build.bitcast(self.argument(which), ir.DoubleType())
-        kind = ir.Constant(_FLOATS, ir.Undefined)
-        one = self.build.insert_element(kind, self.build.fptrunc(bits, _FLOAT), LONG(0))
-        return self.build.shuffle_vector(one, one, constant(_WORD, 0, WIDTH))
+        return equal(self.build, self.build.fptrunc(bits, FLOAT), WIDTH)
 
     def _operation(self, name: str, operands: int) -> Any:
         kind = ir.FunctionType(_FLOATS, [_FLOATS] * operands)
