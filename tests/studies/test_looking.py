@@ -27,7 +27,7 @@ from studies.core.events import Event
 from studies.dashboard import serve
 from studies.ledger.opening import open_search
 from studies.planning import lookup
-from studies.planning.layers import QUICK_TRIALS
+from studies.planning.layers import QUICK_TRIALS, general_quick
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
 from studies.protocol.fresh_start import start_fresh
@@ -421,6 +421,7 @@ def test_a_small_run_of_a_study_that_says_nothing_of_it(toyland, here):  # noqa:
     assert "has no quick={…} of its own" in said and f"search.trials={QUICK_TRIALS}" in said
     assert "of its own" not in here("studies", "show", "toyland", "--quick").stdout
     assert resolve("plainland", sets={"search.trials": 9}, quick=True).trials == 9
+    assert general_quick(dataclasses.replace(plan.spec, trials=3))["search.trials"] == 3
 
 
 def test_a_quick_study_is_named_where_the_whole_one_is_missing(tmp_path, monkeypatch, toyland):  # noqa: F811
