@@ -37,7 +37,8 @@ def warnings(result: StudyResult) -> list[str]:
         )
     found += [*_of_seeds(result), *_of_pruner(result)]
     few = [f"{label} {count}" for label, count in trials.items() if count < promised]
-    if few and plan.spec.compares:
+    # The verdict of a small run says that its trials are too few.
+    if few and plan.spec.compares and not plan.small:
         least = counted(promised, "trial")
         found.append(
             f"fewer than the {least} promised, so under-tuned: {', '.join(few)}"
@@ -59,8 +60,7 @@ def warnings(result: StudyResult) -> list[str]:
             same.append(row.label)
         if row.collapsed is not None:
             found.append(
-                f"{row.label}: {row.collapsed}: far below the best seed, so it is not"
-                " ranked; its mean is of the other seeds"
+                f"{row.label}: {row.collapsed}, so it is not ranked; its mean is of the other seeds"
             )
         # Seconds vary: a trial may keep a limit that the trainings on other seeds do not.
         over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
