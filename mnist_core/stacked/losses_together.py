@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mnist_core.models._fused import FusedSequential
 from mnist_core.tasks import Task
 from mnist_core.trainer.training import Training
 
@@ -23,8 +24,8 @@ class LossesTogether:
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, _Masked())
         for module in model.modules():
-            if hasattr(module, "fused"):
-                module.fused = False  # machine code knows no stack
+            if isinstance(module, FusedSequential):
+                module.fused = False  # the machine code takes one model's maps
         # Only the layers are used: the weights come with each call.
         self._loss = _Loss(training.task, model.to("meta"))
 

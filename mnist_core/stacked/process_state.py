@@ -32,7 +32,7 @@ _State = tuple[Tensor, list[Tensor], tuple[bool, bool], tuple[bool, bool]]
 def _read() -> _State:
     return (
         torch.get_rng_state(),
-        torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        torch.cuda.get_rng_state_all() if _uses_gpu() else [],
         (
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -56,3 +56,8 @@ def _read_deterministic() -> tuple[bool, bool]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
     )
+
+
+def _uses_gpu() -> bool:
+    # Asked otherwise, torch would bring up the GPU in a process that trains on the CPU.
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]

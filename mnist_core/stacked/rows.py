@@ -61,7 +61,7 @@ class Rows:
     def gradients(self, loss: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the gradients ``[K, P]`` of ``loss``, the sum of the members' losses."""
         found = torch.autograd.grad(loss, [tensors[name] for name in self._names])
-        return torch.cat([one.flatten(1) for one in found], dim=1)
+        return torch.cat([one.reshape(len(one), -1) for one in found], dim=1)
 
     @torch.no_grad()
     def update(self, gradients: Tensor, rates: Sequence[float]) -> None:

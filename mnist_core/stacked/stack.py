@@ -60,18 +60,24 @@ class Stack:
 
     def advance(self) -> list[Training]:
         """Do steps until a report is due; return the trainings whose it is."""
-        if self._waiting and all(one.training.between_epochs for one in self._members):
-            self._members, self._waiting = self._members + self._waiting, []
-            self._rows = None
-        first = self._members[0].training
+        first = self.trainings[0]
         due: list[Training] = []
         with runtime.session(first.machine, deterministic=first.config.deterministic):
             while not due:
-                self._step()
-                due = [one.training for one in self._members if one.training.report_is_due]
+                self.step()
+                due = [
+                    t for t in (one.training for one in self._members) if t.step in t.report_steps
+                ]
         return due
 
-    def _step(self) -> None:
+    def _take_in(self) -> None:
+        if self._waiting and all(one.training.between_epochs for one in self._members):
+            self._members, self._waiting = self._members + self._waiting, []
+            self._rows = None
+
+    def step(self) -> None:
+        """Do a step of each member."""
+        self._take_in()
         trainings = [one.training for one in self._members]
         if self._rows is None:
             self._rows = Rows(trainings, RULES[trainings[0].config.optim.name])
@@ -103,12 +109,11 @@ class Stack:
         trainings = [one.training for one in self._members]
         if any(one.now.augment.active for one in trainings):
             made = [one.task.batch(chosen) for one, chosen in zip(trainings, parts, strict=True)]
-            inputs, targets = zip(*made, strict=True)
-            return torch.stack(inputs), torch.stack(targets)
+            return torch.stack([one for one, _ in made]), torch.stack([one for _, one in made])
         # All take the same images, so one gathers for all.
         inputs, targets = trainings[0].task.batch(torch.cat(parts))
         k = len(trainings)
-        return inputs.unflatten(0, (k, -1)), targets.unflatten(0, (k, -1))
+        return inputs.view(k, -1, *inputs.shape[1:]), targets.view(k, -1, *targets.shape[1:])
 
     def _masks(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return the factors ``[K, ...]`` of each dropout for inputs of one member."""

@@ -17,18 +17,17 @@ from mnist_core.train import Report, TrainingFailed, TrainResult, train
 from mnist_core.trainer.training import Steps, Training
 
 Call = Callable[[Turn, Steps], Any]
-"""A call that trains: it hands the steps it gets to ``train``, and its turn to whom it likes."""
+"""A call that trains: it hands the steps that it gets to ``train``."""
 
 
 class Together:
     """Calls that take turns, and the stacks of the trainings in them."""
 
-    def __init__(self, *, may_stack: Callable[[TrainConfig], bool] = lambda config: True) -> None:
+    def __init__(self, *, may_stack: Callable[[Training], bool] = lambda training: True) -> None:
         """Begin without calls.
 
         Args:
-            may_stack: whether trainings like the one of a resolved configuration share their steps,
-                if they can.
+            may_stack: whether trainings like this one are to share their steps, as they can.
         """
         self.turns: list[Turn] = []
         self._may_stack = may_stack
@@ -51,7 +50,8 @@ class Together:
 
     def step(self) -> None:
         """Do the steps of each stack, up to the next report in it."""
-        for key, stack in list(self._stacks.items()):
+        self._stacks = {key: stack for key, stack in self._stacks.items() if len(stack)}
+        for stack in self._stacks.values():
             try:
                 due = stack.advance()
             except Exception as error:  # each training ends as if it had raised it alone
@@ -60,8 +60,6 @@ class Together:
                     self._held[training].throw(error)
             for training in due:
                 del self._held[training]
-            if not len(stack):
-                del self._stacks[key]
 
     def close(self, error: BaseException) -> None:
         """End all calls: ``error`` is raised where each waits."""
@@ -72,7 +70,7 @@ class Together:
     def join(self, training: Training, turn: Turn) -> Stack | None:
         """Return the stack that does the steps of ``training`` from now on; None: itself."""
         alone = why_alone(training.config, follow=training.follow)
-        if alone or not training.between_epochs or not self._may_stack(training.config):
+        if alone or not training.between_epochs or not self._may_stack(training):
             return None
         stack = self._stacks.setdefault(kind(training.config, training.data), Stack())
         stack.join(Member(training, turn.state))
@@ -100,6 +98,11 @@ class _Steps:
         self._turn.wait()
         if self._stack is None:
             training.advance()
+
+    @property
+    def shared(self) -> bool:
+        """Whether the latest steps were those of several trainings."""
+        return self._stack is not None
 
     def leave(self, training: Training) -> None:
         """Do no more steps of ``training``; from now on its tensors are its own."""

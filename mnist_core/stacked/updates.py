@@ -65,7 +65,7 @@ def to_columns(numbers: Numbers, like: Tensor) -> Columns:
 
 def clip(gradients: Tensor, most: Tensor) -> Tensor:
     """Return ``gradients`` ``[K, P]`` cut to the L2 norms ``most`` ``[K, 1]``; inf: not at all."""
-    norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
     return gradients * (most / (norms + 1e-6)).clamp(max=1.0)  # as torch's clip_grad_norm_
 
 
@@ -148,7 +148,8 @@ def _of_adam(n: Numbers, t: npt.NDArray[np.float64]) -> Numbers:
 
 def _of_nadam(n: Numbers, t: npt.NDArray[np.float64]) -> Numbers:
     now, following = (n["beta1"] * (1 - 0.5 * 0.96 ** (k * _NADAM_DECAY)) for k in (t, t + 1))
-    n["mu_product"] *= now  # in place: it is a state
+    # In place, as it is a state; in fp32, as torch keeps it with weights of any type.
+    n["mu_product"][:] = n["mu_product"].astype(np.float32) * now.astype(np.float32)
     return {
         **_of_adam(n, t),
         "size_now": n["lr"] * (1 - now) / (1 - n["mu_product"]),

@@ -38,6 +38,11 @@ class Resumable:
     groups: Iterator[list[Tensor]] | None
     spent: float
 
+    @property
+    def between_epochs(self) -> bool:
+        """Whether the next step is the first of an epoch."""
+        return self.step % self.steps_per_epoch == 0
+
     def _change(self, epochs: int) -> None:
         """Switch to the settings of the epoch that begins after ``epochs`` epochs."""
         raise NotImplementedError

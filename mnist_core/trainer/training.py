@@ -107,19 +107,13 @@ class Training(Resumable):
 
     def advance(self) -> None:
         """Do the steps up to the next report."""
+        self.own_step()
+        while self.step not in self.report_steps:
+            self.own_step()
+
+    def own_step(self) -> None:
+        """Do the next step."""
         self._step(self.next_group())
-        while not self.report_is_due:
-            self._step(self.next_group())
-
-    @property
-    def report_is_due(self) -> bool:
-        """Whether the next report comes before the next step."""
-        return self.step in self.report_steps
-
-    @property
-    def between_epochs(self) -> bool:
-        """Whether the next step is the first of an epoch."""
-        return self.step % self.steps_per_epoch == 0
 
     def next_group(self) -> list[Tensor]:
         """Return what the next step takes: the indices of each of its batches."""
@@ -159,13 +153,13 @@ class Training(Resumable):
 
     def next_lr(self) -> float:
         """Return the learning rate of the next step."""
-        factor = self.plateau.factor * schedules.factor(
+        shape = schedules.factor(
             self.now.schedule,
             self.step,
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
         )
-        self.used_lr = self.lr * factor
+        self.used_lr = self.lr * (self.plateau.factor * shape)
         return self.used_lr
 
     def _step(self, group: list[Tensor]) -> None:
@@ -295,6 +289,10 @@ class Steps(Protocol):
 
     def advance(self, training: Training) -> None:
         """Do the steps of ``training`` up to its next report."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether the latest steps were those of several trainings."""
 
     def leave(self, training: Training) -> None:
         """Do no more steps of ``training``; from now on its tensors are its own."""
