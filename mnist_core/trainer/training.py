@@ -46,6 +46,7 @@ class Training(Resumable):
         self.forward = compilation.forward_of(self.model, config)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizers.build(config.optim, self.parameters)
+        models.keep_half_weights(self.model, self.optimizer, machine.dtype)
         self.scaler = runtime.gradient_scaler(machine)
         self.task = tasks.create(self.now, data, machine)
         self.follow = follow
@@ -102,8 +103,7 @@ class Training(Resumable):
         return self._result(started, stopped=stopped)
 
     def _no_better(self) -> bool:
-        patience = self.config.early_stopping
-        return 0 < patience <= self.reports_since_best
+        return 0 < self.config.early_stopping <= self.reports_since_best
 
     def advance(self) -> None:
         """Do the steps up to the next report."""
@@ -193,9 +193,8 @@ class Training(Resumable):
         loss.backward()  # type: ignore[no-untyped-call]
 
     def _update(self) -> None:
-        optimizers.update(
-            self.optimizer, self.parameters, scaler=self.scaler, grad_clip=self.now.grad_clip
-        )
+        clip = self.now.grad_clip
+        optimizers.update(self.optimizer, self.parameters, scaler=self.scaler, grad_clip=clip)
 
     def _graphed(self) -> cuda_graph.GraphedStep:
         parts = cuda_graph.Parts(
@@ -255,6 +254,7 @@ class Training(Resumable):
         return {name: value for name, value in self.history[-1].items() if name not in left_out}
 
     def _result(self, started: float, *, stopped: bool) -> TrainResult:
+        models.forget_half_weights(self.model)
         model, metrics = self._served(), self._metrics()
         if self.config.early_stopping and self.best is not None:
             model.load_state_dict(self.best.weights)
