@@ -6,8 +6,8 @@
 
 Both sides run in one process and by turns: a round is ``--steps`` steps of each training, one
 training after the other, and then the same steps together. The table has the median seconds of the
-rounds, the median and range of their ratios, and the mean training loss of each side, which must
-agree. The engine ``fused`` asks the same measurement before it lets trainings share their steps.
+rounds, the median and range of their ratios, and the training loss of each side's first steps,
+which must agree. The engine ``fused`` does the same measurement before trainings share their steps.
 """
 
 import argparse

@@ -22,7 +22,7 @@ _WARMUP, _STEPS, _ROUNDS = 2, 4, 3
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of a step of all trainings in each round, and the mean loss of all steps."""
+    """Seconds of a step of all trainings in each round, and the mean loss of the first steps."""
 
     alone: list[float]  # one training after the other
     together: list[float]
@@ -43,32 +43,36 @@ def measure(
     alone, together = [], []
     with runtime.session(machine, deterministic=config.deterministic):
         lone, stacked = (
-            [_training(config, data, machine, k) for k in range(members)] for _ in range(2)
+            [_member(config, data, machine, seed) for seed in range(members)] for _ in range(2)
         )
         stack = Stack()
         for one in stacked:
-            stack.join(Member(one, ProcessState()))
+            stack.join(one)
         for _ in range(_WARMUP):
-            _each(lone)
+            for one in lone:
+                with one.state.in_force():  # the same dropout as in the stack, to compare losses
+                    one.training.own_step()
             stack.step()
+        losses = _loss(lone), _loss(stacked)
         for _ in range(rounds):
             alone.append(_seconds(lambda: _each(lone), steps, machine))
             together.append(_seconds(stack.step, steps, machine))
-        return Measured(alone, together, _loss(lone), _loss(stacked))
+        return Measured(alone, together, *losses)
 
 
-def _each(trainings: Sequence[Training]) -> None:
-    for one in trainings:
-        one.own_step()
+def _each(members: Sequence[Member]) -> None:
+    for one in members:
+        one.training.own_step()
 
 
-def _loss(trainings: Sequence[Training]) -> float:
-    return statistics.fmean(one.loss_sum.item() / one.images for one in trainings)
+def _loss(members: Sequence[Member]) -> float:
+    return statistics.fmean(one.training.loss_sum.item() / one.training.images for one in members)
 
 
-def _training(config: TrainConfig, data: Data, machine: Runtime, seed: int) -> Training:
+def _member(config: TrainConfig, data: Data, machine: Runtime, seed: int) -> Member:
     own = config.model_copy(update={"seed": seed})
-    return Training(own, data, machine, keep_best=False, follow=False)
+    training = Training(own, data, machine, keep_best=False, follow=False)
+    return Member(training, ProcessState())
 
 
 def _seconds(step: Callable[[], object], steps: int, machine: Runtime) -> float:
