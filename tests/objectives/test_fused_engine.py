@@ -96,7 +96,7 @@ def test_trials_that_train_together_leave_the_same_trail(tmp_path):
 def test_pruned_members_leave_and_others_take_their_place(tmp_path):
     options = {"n_startup_trials": 2, "n_warmup_steps": 0}
     search = {"pruner": "median", "pruner_options": options}
-    records, events = searched(tmp_path / "pruned", "fused", workers=3, trials=12, **search)
+    records, events = searched(tmp_path / "pruned", "fused", workers=3, trials=24, **search)
     states = [str(record.state) for record in records]
     assert set(states) == {"COMPLETE", "PRUNED"}
     for record in records:
