@@ -3,7 +3,7 @@
     python benchmarks/pooling.py                             # layers only: half a minute
     python benchmarks/pooling.py --models net cnn --record   # and trainings: some 10 minutes
 
-Both sides are this project's trainer; ``MNIST_STUDIES_POOLING=torch`` is all that differs. In the
+Both sides are this project's trainer; ``MNIST_STUDIES_KERNELS=torch`` is all that differs. In the
 first table the two take turns in one process: forward and backward pass of the pooling and the ReLU
 behind it, on the maps of ``net``, ``cnn`` and ``siamese``; medians, milliseconds. In the second
 each training is a fresh process, and the two take turns; validation is not counted in images/s.
@@ -30,7 +30,7 @@ LAYERS = {
 
 PRECISIONS = ("bf16", "fp32")
 WARM_UP = 5
-VARIABLE = "MNIST_STUDIES_POOLING"
+VARIABLE = "MNIST_STUDIES_KERNELS"
 
 
 def main() -> None:

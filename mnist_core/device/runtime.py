@@ -16,7 +16,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import are, counted
 from mnist_core.device import torch_internals
 from mnist_core.errors import ConfigError, DeviceMissing
-from mnist_core.kernels import max_pool
+from mnist_core.kernels import choice
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -92,7 +92,7 @@ class Runtime:
 
 def resolve(config: TrainConfig) -> Runtime:
     """Replace ``auto`` and 0 by what the machine has; raise ConfigError if something is missing."""
-    max_pool.setting()
+    choice.setting()
     precision = config.precision
     if why := why_no_tf32(config):
         raise ConfigError(

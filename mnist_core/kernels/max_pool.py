@@ -1,10 +1,6 @@
-"""2 x 2 max pooling, and a ReLU behind it, by machine code; the same numbers as torch's.
-
-``MNIST_STUDIES_POOLING=torch`` in the environment leaves all pooling to torch.
-"""
+"""2 x 2 max pooling, and a ReLU behind it, by machine code; the same numbers as torch's."""
 
 import ctypes
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,38 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mnist_core.errors import ConfigError
-from mnist_core.kernels import torch_parts
+from mnist_core.kernels import choice, torch_parts
 from mnist_core.kernels.formats import BLOCK, FORMATS, Format
 
 if TYPE_CHECKING:  # llvmlite, which it imports, may be missing
     from mnist_core.kernels.machine_code import Kernel
 
-VARIABLE = "MNIST_STUDIES_POOLING"
 _FORMATS: dict[torch.dtype, Format] = {getattr(torch, name): one for name, one in FORMATS.items()}
 _GRAIN = 32_768  # numbers; with fewer, torch uses one thread as well
-_THREADS_OF_TORCH = 2
-"""With more than these, torch is faster than a kernel that does not find torch's threads."""
-
-
-def setting() -> str:
-    """Return ``auto`` or ``torch``; raise ConfigError if the environment says something else."""
-    value = os.environ.get(VARIABLE, "") or "auto"
-    if value not in ("auto", "torch"):
-        raise ConfigError(
-            f"{VARIABLE}: must be auto (our own machine code, where it can be used) or torch,"
-            f" but got {value!r}"
-        )
-    return value
 
 
 def why_not(dtype: torch.dtype = torch.float32, *, relu: bool = True) -> str:
     """Return why torch pools such maps on a CPU; "": it does not have to."""
-    if setting() == "torch":
-        return f"{VARIABLE} is torch"
-    if torch.get_num_threads() > _THREADS_OF_TORCH and torch_parts.openmp() is None:
-        return "torch's threads were not found (OpenMP)"
-    return _fault(dtype, relu)
+    return choice.why_torch() or _fault(dtype, relu)
 
 
 def takes(maps: Tensor, *, relu: bool) -> bool:
@@ -149,13 +126,7 @@ def _backward(bits: int) -> "Kernel":
 @cache
 def _fault(dtype: torch.dtype, relu: bool) -> str:
     """Return why the kernels cannot be made, or that they differ from this torch; else ""."""
-    try:
-        agrees = _agrees(dtype, relu=relu)
-    except ImportError as error:
-        return f"llvmlite cannot be imported ({error})"
-    except (OSError, RuntimeError) as error:
-        return f"LLVM: {error}"
-    return "" if agrees else "it would compute something else than this torch"
+    return choice.fault(lambda: _agrees(dtype, relu=relu))
 
 
 def _agrees(dtype: torch.dtype, *, relu: bool) -> bool:
@@ -173,8 +144,4 @@ def _agrees(dtype: torch.dtype, *, relu: bool) -> bool:
         # Of a scalar: with the gradient as an argument, torch imports its compiler.
         (wanted,) = torch.autograd.grad((expected * gradient).sum(), maps)
         (came,) = torch.autograd.grad((pooled * gradient).sum(), maps)
-    return _same(pooled, expected) and _same(came, wanted)
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(((a == b) | (a.isnan() & b.isnan())).all())
+    return choice.same(pooled, expected) and choice.same(came, wanted)

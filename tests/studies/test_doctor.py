@@ -351,8 +351,8 @@ def test_the_projects_files(tmp_path, monkeypatch):
     ("why_not", "remedy"),
     [
         ("llvmlite cannot be imported (No module named 'llvmlite')", "pip install llvmlite"),
-        ("MNIST_STUDIES_POOLING is torch", "unset"),
-        ("MNIST_STUDIES_POOLING: must be auto or torch, but got 'numba'", "unset"),
+        ("MNIST_STUDIES_KERNELS is torch", "unset"),
+        ("MNIST_STUDIES_KERNELS: must be auto or torch, but got 'numba'", "unset"),
         ("it would compute something else than this torch", ""),
     ],
 )
@@ -364,9 +364,9 @@ def test_slow_pooling_is_a_note_with_its_remedy(why_not, remedy):
 
 
 def test_the_reason_is_found_in_the_process_of_the_check(monkeypatch):
-    monkeypatch.setenv("MNIST_STUDIES_POOLING", "torch")
-    assert "MNIST_STUDIES_POOLING" in probe.PROBES["torch"]()["pooling"]
-    monkeypatch.setenv("MNIST_STUDIES_POOLING", "numba")
+    monkeypatch.setenv("MNIST_STUDIES_KERNELS", "torch")
+    assert "MNIST_STUDIES_KERNELS" in probe.PROBES["torch"]()["pooling"]
+    monkeypatch.setenv("MNIST_STUDIES_KERNELS", "numba")
     assert "numba" in probe.PROBES["torch"]()["pooling"]
 
 

@@ -293,6 +293,9 @@ def test_an_interval_without_width_is_said(result, tmp_path, monkeypatch):
     row = dataclasses.replace(result.rows[0], confirm=mean_interval([0.98] * 3))
     changed = dataclasses.replace(result, rows=(row, *result.rows[1:]))
     assert any("all seeds gave the same value" in line for line in warnings(changed))
+    rows = [dataclasses.replace(row, confirm=row.confirm) for row in (row, row)]
+    both = dataclasses.replace(result, rows=tuple(rows))
+    assert sum("all seeds gave the same value" in line for line in warnings(both)) == 1
 
 
 def test_markdown_holds_what_the_terminal_shows(result):

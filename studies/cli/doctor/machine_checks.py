@@ -82,7 +82,7 @@ def pooling(why_not: str) -> Finding:
     if not why_not:
         return ok("pooling", "on the CPU by machine code of our own, with the results of torch")
     # Names alone, because the module that knows them imports torch.
-    remedies = {"MNIST_STUDIES_POOLING": "unset it", "llvmlite": "pip install llvmlite"}
+    remedies = {"MNIST_STUDIES_KERNELS": "unset it", "llvmlite": "pip install llvmlite"}
     remedy = next((remedies[name] for name in remedies if name in why_not), "")
     text = f"on the CPU by torch: the same results, but trainings are slower: {why_not}"
     return note("pooling", text, remedy)
