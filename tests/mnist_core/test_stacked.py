@@ -73,7 +73,12 @@ def test_each_member_is_what_it_is_alone(tiny, members, model, k):
         assert_same(together, train(config, tiny), 2e-3, ("val_loss", "train_loss"))
 
 
-@pytest.mark.parametrize("model", MODELS)
+def most_are_long(names, quick):
+    """``names`` as parameters, of which only ``quick`` are part of ``make test``."""
+    return [pytest.param(n, marks=() if n in quick else pytest.mark.long) for n in names]
+
+
+@pytest.mark.parametrize("model", most_are_long(MODELS, ("cnn", "flex_cnn", "siamese")))
 def test_every_model_to_the_last_digits(tiny, members, model):
     """In fp64 nothing but the order of additions differs, whatever rounding does in fp32."""
     configs = members(model, 2, precision="fp64", epochs=1, **{"optim.name": "momentum"})
@@ -103,7 +108,10 @@ SPECIAL = {
 }
 
 
-@pytest.mark.parametrize("case", SPECIAL)
+QUICK = ("augmented", "accumulated", "clipped", "ema", "early stopping", "reports", "adam", "nadam")
+
+
+@pytest.mark.parametrize("case", most_are_long(SPECIAL, QUICK))
 def test_settings_of_all_kinds(tiny, members, case):
     configs = members("flex_cnn", 2, precision="fp64", **{"model.depth": 2})
     configs = [one.override({"schedule.name": "one_cycle"} | SPECIAL[case]) for one in configs]
