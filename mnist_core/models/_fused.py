@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from mnist_core.kernels import max_pool, torch_parts
+from mnist_core.kernels import batch_norm, max_pool, torch_parts
+from mnist_core.kernels.batch_norm import Behind
 
 
 class FusedSequential(nn.Sequential):
-    """``nn.Sequential`` that computes 2 x 2 max pooling, and a ReLU behind it, in one pass."""
+    """``nn.Sequential`` that computes a batch norm, a 2 x 2 max pooling and a ReLU in one pass."""
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
@@ -21,6 +22,11 @@ class FusedSequential(nn.Sequential):
         values, layers = input, list(self)
         while layers:
             layer = layers.pop(0)
+            behind = _behind(layers)
+            if type(layer) is nn.BatchNorm2d and batch_norm.takes(values, layer, behind):
+                values = batch_norm.norm(values, layer, behind)
+                del layers[: behind.pool + behind.relu]
+                continue
             relu = bool(layers) and _is_relu(layers[0])
             if _is_pooling(layer) and max_pool.takes(values, relu=relu):
                 values = max_pool.pool(values, relu=relu)
@@ -28,6 +34,13 @@ class FusedSequential(nn.Sequential):
             else:
                 values = layer(values)
         return values
+
+
+def _behind(layers: list[nn.Module]) -> Behind:
+    """Return what of ``layers`` is computed together with a norm before them."""
+    pool = bool(layers) and _is_pooling(layers[0])
+    following = layers[1:] if pool else layers
+    return Behind(pool, bool(following) and _is_relu(following[0]))
 
 
 def _is_pooling(layer: nn.Module) -> bool:
