@@ -43,10 +43,11 @@ def write_png(root: Path, images: int, side: int) -> Path:
     return root
 
 
-def write_npz(root: Path, images: int, side: int) -> Path:
+def write_npz(root: Path, images: int, side: int, *, colour: bool = True) -> Path:
     """Write noise as arrays."""
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
+    shape = (images, side, side, 3) if colour else (images, side, side)
+    pixels = random.integers(0, 256, shape, dtype=np.uint8)
     np.savez(root / "images.npz", images=pixels, labels=np.arange(images) % CLASSES)
     return root / "images.npz"
 

@@ -36,6 +36,7 @@ from typing import Any
 import measure
 from measure import Result
 
+STUDY = "optim_search"
 SIZES = (10, 1_000, 10_000)
 SAMPLERS = ("random", "tpe")
 REPORT_MS, RESUME_S = 10.0, 5.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_SWITCH = "study-switch"
-_NEEDED = ("ip", "unshare", "nsenter")
+_SWITCH, _HOST = "study-switch", "study-host"
+_NEEDED = ("ip", "unshare", "nsenter", "setpriv")
 _NETWORK = "10.77.0"
 
 
@@ -76,6 +76,7 @@ def hosts(count: int, folder: Path) -> Iterator[list[Host]]:
     """
     if reason := why_not():
         raise OSError(reason)
+    _forget_killed()
     with ExitStack() as stack:
         _ip("netns", "add", _SWITCH)
         stack.callback(_ip, "netns", "del", _SWITCH)
@@ -84,8 +85,16 @@ def hosts(count: int, folder: Path) -> Iterator[list[Host]]:
         yield [_host(stack, number, folder) for number in range(1, count + 1)]
 
 
+def _forget_killed() -> None:
+    """Remove the names of networks that a killed process left behind."""
+    for line in _ip("netns", "list").splitlines():
+        name = line.split()[0]
+        if name == _SWITCH or name.startswith(_HOST):
+            _ip("netns", "del", name)
+
+
 def _host(stack: ExitStack, number: int, folder: Path) -> Host:
-    name, address = f"study-host{number}", f"{_NETWORK}.{number}"
+    name, address = f"{_HOST}{number}", f"{_NETWORK}.{number}"
     _ip("netns", "add", name)
     stack.callback(_ip, "netns", "del", name)
     ends = ["type", "veth", "peer", "name", "eth0", "netns", name]
@@ -100,9 +109,12 @@ def _host(stack: ExitStack, number: int, folder: Path) -> Host:
     own = folder / name
     (own / "tmp").mkdir(parents=True)
     apart = ["unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    begin = 'hostname "$0" && mount --bind "$1" /tmp && echo ready && exec sleep infinity'
+    begin = 'hostname "$0" && mount --bind "$1" /tmp && mount -t tmpfs tmpfs /dev/shm'
+    begin += " && echo ready && exec sleep infinity"
+    # A host ends with this process, also if that is killed.
+    there = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", name]
     holder = subprocess.Popen(
-        ["ip", "netns", "exec", name, *apart, "sh", "-c", begin, name, str(own / "tmp")],
+        [*there, *apart, "sh", "-c", begin, name, str(own / "tmp")],
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -119,7 +131,8 @@ def _cable(name: str) -> str:
     return name.removeprefix("study-")  # names of network cards have at most 15 letters
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout

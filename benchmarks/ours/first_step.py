@@ -12,6 +12,8 @@ import runpy
 import sys
 import time
 
+from torch import Tensor
+
 from mnist_core.trainer import training
 
 MODEL = "flex_cnn"
@@ -20,7 +22,7 @@ MODEL = "flex_cnn"
 class FirstStep(training.Training):
     """A training that tells what it took, and ends the process, after its first step."""
 
-    def _step(self, group: list[training.Batch]) -> None:
+    def _step(self, group: list[Tensor]) -> None:
         super()._step(group)
         at, used = time.monotonic(), os.times()
         with open("/proc/self/status", encoding="ascii") as file:

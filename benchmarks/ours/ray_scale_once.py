@@ -1,10 +1,11 @@
 """Trials that do nothing, on a Ray cluster of several nodes on this machine; for ``ray_tune.py``.
 
     python benchmarks/ours/ray_scale_once.py --nodes 4 --trials 500 --folder NEW_FOLDER
+    python benchmarks/ours/ray_scale_once.py --address HOST:PORT --places 16 --folder NEW_FOLDER
 
-Every node has one place. A trial makes its reports and does nothing else, so what is measured is
-what a trial costs the driver (Tune, the book, SQLite) and Ray's GCS. The last line of its output is
-JSON.
+The second is for a cluster that is there; else every node has one place. A trial makes its reports
+and does nothing else, so what is measured is what a trial costs the driver (Tune, the book, SQLite)
+and Ray's GCS. The last line of its output is JSON.
 """
 
 import argparse
@@ -96,7 +97,7 @@ class Clocked(TimedBook):
         self.finish = clocked
 
 
-def run(address: str, nodes: int, trials: int, reports: int, folder: Path) -> dict[str, Any]:
+def run(address: str, places: int, trials: int, reports: int, folder: Path) -> dict[str, Any]:
     """Run them on the cluster at ``address``; return what happened."""
     from studies.ledger.opening import open_search
     from studies.storage.open import close_storage, open_storage
@@ -107,7 +108,7 @@ def run(address: str, nodes: int, trials: int, reports: int, folder: Path) -> di
     begun = time.monotonic()
     resources = Resources(ray=RaySettings(address=address))
     with (
-        engines.create("ray", workers=nodes, threads=1, resources=resources) as engine,
+        engines.create("ray", workers=places, threads=1, resources=resources) as engine,
         open_search(plan, storage) as book,
     ):
         joined = time.monotonic() - begun
@@ -120,7 +121,7 @@ def run(address: str, nodes: int, trials: int, reports: int, folder: Path) -> di
         records = book.records()
     close_storage(storage)
     # From when every place has had one trial: before that, workers are being started.
-    times, cpu = clocked.times[nodes:], clocked.cpu[nodes:]
+    times, cpu = clocked.times[places:], clocked.cpu[places:]
     last = max(2, len(cpu) // 10)
     return {
         "states": Counter(record.state for record in records),
@@ -139,13 +140,18 @@ def main() -> None:
     """Run them, print what happened."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--address", default="", help="of a cluster that is there")
+    parser.add_argument("--places", type=int, default=1, help="of that cluster")
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--reports", type=int, default=2, help="of a trial")
     parser.add_argument("--folder", type=Path, required=True)
     args = parser.parse_args()
+    folder = args.folder.absolute()
+    if args.address:
+        print(json.dumps(run(args.address, args.places, args.trials, args.reports, folder)))
+        return
     cluster = start_cluster(args.nodes)
     try:
-        folder = args.folder.absolute()
         found = run(cluster.address, args.nodes, args.trials, args.reports, folder)
     finally:
         cluster.shutdown()

@@ -71,6 +71,12 @@ def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any
 
 def zero_grad(optimizer: Optimizer) -> None:
     """Do what ``optimizer.zero_grad()`` does, as ``make_optimizer``."""
+    if type(optimizer).zero_grad is Optimizer.zero_grad:
+        # Without the line that it writes for torch's profiler: .15 to .014 ms for net.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        return
     _bare(type(optimizer), "zero_grad")(optimizer)  # type: ignore[arg-type]
 
 

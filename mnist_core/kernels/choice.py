@@ -4,8 +4,10 @@
 """
 
 import os
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from mnist_core.errors import ConfigError
 from mnist_core.kernels import torch_parts
@@ -33,3 +35,18 @@ def why_torch() -> str:
     if torch.get_num_threads() > _THREADS_OF_TORCH and torch_parts.openmp() is None:
         return "torch's threads were not found (OpenMP)"
     return ""
+
+
+def fault(agrees: Callable[[], bool]) -> str:
+    """Return why kernels cannot be made, or that ``agrees`` finds they differ from torch; or ""."""
+    try:
+        return "" if agrees() else "it would compute something else than this torch"
+    except ImportError as error:
+        return f"llvmlite cannot be imported ({error})"
+    except (OSError, RuntimeError) as error:
+        return f"LLVM: {error}"
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Return whether all numbers are equal; NaN equals NaN, whatever its bits."""
+    return bool(((a == b) | (a.isnan() & b.isnan())).all())

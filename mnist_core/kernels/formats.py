@@ -5,6 +5,12 @@ from dataclasses import dataclass
 BLOCK = 8
 """The number of channels must be a multiple of it."""
 
+PART = 16_384
+"""Numbers of a long row that a thread takes at once."""
+
+STATE = 624
+"""32-bit words of a state of the Mersenne Twister (Matsumoto & Nishimura 1998)."""
+
 
 @dataclass(frozen=True)
 class Format:

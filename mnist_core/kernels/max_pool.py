@@ -126,13 +126,7 @@ def _backward(bits: int) -> "Kernel":
 @cache
 def _fault(dtype: torch.dtype, relu: bool) -> str:
     """Return why the kernels cannot be made, or that they differ from this torch; else ""."""
-    try:
-        agrees = _agrees(dtype, relu=relu)
-    except ImportError as error:
-        return f"llvmlite cannot be imported ({error})"
-    except (OSError, RuntimeError) as error:
-        return f"LLVM: {error}"
-    return "" if agrees else "it would compute something else than this torch"
+    return choice.fault(lambda: _agrees(dtype, relu=relu))
 
 
 def _agrees(dtype: torch.dtype, *, relu: bool) -> bool:
@@ -150,8 +144,4 @@ def _agrees(dtype: torch.dtype, *, relu: bool) -> bool:
         # Of a scalar: with the gradient as an argument, torch imports its compiler.
         (wanted,) = torch.autograd.grad((expected * gradient).sum(), maps)
         (came,) = torch.autograd.grad((pooled * gradient).sum(), maps)
-    return _same(pooled, expected) and _same(came, wanted)
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return bool(((a == b) | (a.isnan() & b.isnan())).all())
+    return choice.same(pooled, expected) and choice.same(came, wanted)

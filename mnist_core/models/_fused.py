@@ -4,11 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.kernels import batch_norm, max_pool, torch_parts
+from mnist_core.kernels import relu as relu_kernel
 from mnist_core.kernels.batch_norm import Behind
 
 
 class FusedSequential(nn.Sequential):
-    """``nn.Sequential`` that computes a batch norm, a 2 x 2 max pooling and a ReLU in one pass."""
+    """``nn.Sequential`` that computes norm, pooling and ReLU together, other ReLUs in place."""
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
@@ -31,8 +32,11 @@ class FusedSequential(nn.Sequential):
             if _is_pooling(layer) and max_pool.takes(values, relu=relu):
                 values = max_pool.pool(values, relu=relu)
                 del layers[:relu]
-            else:
-                values = layer(values)
+                continue
+            values = layer(values)
+            if relu and _is_between_convolutions(layer, layers[1:]) and relu_kernel.takes(values):
+                values = relu_kernel.relu(values)
+                del layers[0]
         return values
 
 
@@ -41,6 +45,14 @@ def _behind(layers: list[nn.Module]) -> Behind:
     pool = bool(layers) and _is_pooling(layers[0])
     following = layers[1:] if pool else layers
     return Behind(pool, bool(following) and _is_relu(following[0]))
+
+
+def _is_between_convolutions(before: nn.Module, behind: list[nn.Module]) -> bool:
+    # A convolution does not need its result, and nothing else has the gradient that it hands back.
+    return bool(behind) and all(
+        type(layer) is nn.Conv2d and not torch_parts.has_hooks(layer)
+        for layer in (before, behind[0])
+    )
 
 
 def _is_pooling(layer: nn.Module) -> bool:

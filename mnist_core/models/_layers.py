@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mnist_core.config import Activation
 from mnist_core.errors import ConfigError
 from mnist_core.images import Images
+from mnist_core.kernels import dropout
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -99,11 +100,9 @@ class Dropout(nn.Dropout):
         """Return ``values`` with some of them 0, if training."""
         if not self.training or self.p in (0.0, 1.0) or values.device.type != "cpu":
             return super().forward(values)
-        n = values.numel()
-        words = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = words.view(torch.int16)[:n].view(values.shape)
-        kept = bits >= round(self.p * 65_536) - 32_768
-        return (values * kept.to(values.dtype)).mul_(1 / (1 - self.p))
+        if torch.compiler.is_compiling():
+            return dropout.by_torch(values, self.p)
+        return dropout.drop(values, self.p)
 
 
 class GlobalAverage(nn.Module):

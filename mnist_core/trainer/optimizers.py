@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
 from mnist_core.errors import ConfigError
+from mnist_core.kernels import denormals
 from mnist_core.optim import OptimConfig, Optimizer, optimizer, resolve
 from mnist_core.tasks.own_code import said
 
@@ -25,6 +27,16 @@ __all__ = [
 ]
 
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+_BY_NUMBER = (
+    *_FUSED,
+    torch.optim.NAdam,
+    torch.optim.RMSprop,
+    torch.optim.Adadelta,
+    torch.optim.Adagrad,
+)
+"""Those that compute each weight by itself."""
+
+_LEAST_EPS = 1e-11
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -117,11 +129,25 @@ def update(
         scaler.unscale_(optimizer)
     if grad_clip:
         nn.utils.clip_grad_norm_(parameters, grad_clip)
-    if scaler is None:
-        step(optimizer)
-    else:
-        scaler.step(optimizer)
+    with denormals.flushed() if _may_flush(optimizer) else nullcontext():
+        if scaler is None:
+            step(optimizer)
+        else:
+            scaler.step(optimizer)
+    if scaler is not None:
         scaler.update()
+
+
+def _may_flush(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether a step on a CPU may take denormal numbers for 0: the weights stay the same."""
+    # The momentum of a weight whose gradient is 0, as those of the images' empty borders are, falls
+    # to a denormal number within 900 steps, where it stays; a step of Adam then took 1.7 ms for
+    # net's weights instead of .6, and 9.2 ms instead of 1.7 for cnn's. An eps as small as the root
+    # of a denormal number would make the difference felt.
+    return type(optimizer) in _BY_NUMBER and all(
+        group["params"][0].device.type == "cpu" and group.get("eps", 1.0) >= _LEAST_EPS
+        for group in optimizer.param_groups
+    )
 
 
 def _arguments(config: OptimConfig) -> dict[str, Any]:

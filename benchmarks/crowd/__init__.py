@@ -1,0 +1,1 @@
+"""Hosts, clusters and supervisors for ``benchmarks/scale.py``."""
