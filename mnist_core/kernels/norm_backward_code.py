@@ -240,7 +240,11 @@ class _Change:
         """Emit the store of the gradient of a pixel."""
         build = self._code.build
         left = build.fsub(slope, self._mean)
-        left = self._code.floats.fnma(distance, self._product, left)
+        # Torch's compiler made one operation of the product and the difference for fp32 alone.
+        if self._code.form.bits == 32:
+            left = self._code.floats.fnma(distance, self._product, left)
+        else:
+            left = build.fsub(left, build.fmul(distance, self._product))
         found = build.fmul(build.fmul(left, self._inverse), self._weight)
         self._code.store(self._code.floats.narrowed(found), self._code.gradient, there)
 
