@@ -267,6 +267,23 @@ def test_the_models_use_it_in_training_and_evaluation(monkeypatch, name, norms):
     assert used.count("evaluation") == norms
 
 
+@pytest.mark.parametrize("stem", [3, 7])
+def test_resnet18_computes_what_torchvisions_does(monkeypatch, stem):
+    config = models.resolve(ModelConfig(name="resnet18", stem=stem))
+    model = models.build(config, 10).to(memory_format=torch.channels_last)
+    images = torch.randn(4, 1, 28, 28)
+    used = kernels_used(monkeypatch)
+    found = []
+    for setting in ("auto", "torch"):
+        monkeypatch.setenv(choice.VARIABLE, setting)
+        one = copy.deepcopy(model)
+        logits = one(images)
+        logits.square().sum().backward()
+        found.append([logits, *(value.grad for value in one.parameters()), *one.buffers()])
+    assert used.count("gradient") > 10
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_the_environment_leaves_all_to_torch(monkeypatch):
     monkeypatch.setenv(choice.VARIABLE, "torch")
     maps = random(13, (2, 8, 6, 6), torch.float32)
