@@ -103,7 +103,7 @@ def test_pruned_members_leave_and_others_take_their_place(tmp_path):
     for record in records:
         assert len(record.curve) == 3 or record.state == "PRUNED"
     left = events.index(("pruned", next(r.number for r in records if r.state == "PRUNED")))
-    assert any(kind == "started" for kind, _ in events[left:])
+    assert any(kind == "start" for kind, _ in events[left:])
 
 
 def test_stopped_trials_resume_together_from_their_states(tmp_path):
