@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Patience:
     """How a statement waits for an SQLite file that another program has locked.
 
-    It first waits for ``SAID_AFTER``; then that is said, and it waits for the rest. No clock runs
+    It first waits for ``SAID_AFTER``; then it says so, and waits for the rest. No clock runs
     beside it, and what is merely slow is not taken for a wait.
 
     Attributes:
@@ -30,7 +30,7 @@ class Patience:
 
     @property
     def first(self) -> int:
-        """Milliseconds until it is said."""
+        """Milliseconds until it says so."""
         return round(1000 * min(SAID_AFTER, self.most))
 
     def run(self, connection: sqlite3.Connection, execute: Callable[[], T]) -> T:
