@@ -91,7 +91,7 @@ def kept(model: FusedSequential) -> list[bool]:
     ]
 
 
-@pytest.mark.parametrize("settings", [{}, {"name": "adamw"}, {"weight_decay": 0.1}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"name": "adamw"}, {"name": "adamw", "weight_decay": 0.1}], ids=str)
 @pytest.mark.parametrize("options", [{}, {"passes": 3}, {"clip": 0.5}], ids=str)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_model_is_trained_as_by_torch(monkeypatch, settings, options, threads):
