@@ -144,6 +144,8 @@ PARTS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "adam": _never("adam", "keeps"),
     "denormals": lambda: patch("mnist_core.kernels.denormals.flushed", nullcontext),
     "pooling": _never("max_pool", "takes"),
+    "first convolution": _never("first_convolution", "takes"),
+    "sum and relu": _never("add_relu", "takes"),
     "all but denormals": _environment,
 }
 """What leaves a part to torch."""

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core.kernels import adam, batch_norm, half_weights, max_pool, torch_parts
+from mnist_core.kernels import (
+    adam,
+    batch_norm,
+    first_convolution,
+    half_weights,
+    max_pool,
+    torch_parts,
+)
 from mnist_core.kernels import relu as relu_kernel
 from mnist_core.kernels.batch_norm import Behind
 
@@ -57,6 +64,9 @@ def _behind(layers: list[nn.Module]) -> Behind:
 def _layer(layer: nn.Module, values: Tensor) -> Tensor:
     if _is_linear(layer) and (weight := half_weights.of(layer)) is not None:
         return functional.linear(values, weight, layer.bias)
+    if first_convolution.takes(values, layer):
+        assert isinstance(layer, nn.Conv2d)
+        return first_convolution.convolve(values, layer)
     return layer(values)  # type: ignore[no-any-return]
 
 
