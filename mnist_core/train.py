@@ -8,7 +8,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import compilation, cuda_graph, device_errors, memory, runtime
 from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
-from mnist_core.trainer.training import Training
+from mnist_core.trainer.training import Steps, Training
 from mnist_core.trainer.training_state import CheckpointTimer
 
 __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "resolve", "train"]
@@ -45,6 +45,7 @@ def train(
     state_seconds: float = 0.0,
     state_reports: Collection[int] = (),
     follow: bool = False,
+    steps: Steps | None = None,
 ) -> TrainResult:
     """Train one model on ``data``, which is on the device of ``config``.
 
@@ -59,6 +60,7 @@ def train(
         state_reports: reports at which it is written in any case.
         follow: whether reports also have ``lr`` and, where the loss gives answers,
             ``train_accuracy``: of augmented images, with dropout, while the weights change.
+        steps: who does the steps, see ``mnist_core.stacked``; None: the training itself.
 
     Raises:
         ConfigError: if the configuration cannot be trained on this machine or data.
@@ -71,7 +73,9 @@ def train(
     with runtime.session(machine, deterministic=config.deterministic):
         memory.reset_peak(machine.device)
         try:
-            training = Training(config, data, machine, keep_best=keep_best, follow=follow)
+            training = Training(
+                config, data, machine, keep_best=keep_best, follow=follow, steps=steps
+            )
             timer = CheckpointTimer(state_seconds, reports=state_reports)
             result = training.run(report, state_file, timer)
         except (RuntimeError, MemoryError, OSError) as error:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from objectives.base import Outcome, Report, Task
 from objectives.training import Training, load_data
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from mnist_core.trainer.training import Steps
 
 PARAMETERS, SECONDS = "parameters", "seconds"
 
@@ -38,6 +42,10 @@ class Measured:
         outcome = self.training(task, pass_on)
         costs = {PARAMETERS: parameters, SECONDS: outcome.attributes["wall_seconds"]}
         return replace(outcome, metrics={**outcome.metrics, **costs})
+
+    def with_steps(self, steps: "Steps") -> Self:
+        """Return it with trainings whose steps ``steps`` does."""
+        return replace(self, training=self.training.with_steps(steps))
 
     def count(self, task: Task) -> int:
         """Return the number of the model's parameters; raise ConfigError if it cannot be built."""

@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, DeviceMissing
@@ -15,7 +15,11 @@ from search_spaces.space import Space
 if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a study needs none
     from mnist_core.data import Data
     from mnist_core.train import TrainResult
+    from mnist_core.trainer.training import Steps
 
+
+TOGETHER = "trained_together"
+"""Attribute of a trial whose steps were those of several: its seconds are those of all."""
 
 CONFIRM = "confirm_"
 """How the names of metrics begin that are measured on the confirm images."""
@@ -38,6 +42,8 @@ class Training:
     state_seconds: float = 60.0
     # reports at which a state is written in any case: the training may be paused there
     state_reports: tuple[int, ...] = ()
+    # who does the steps of the trainings, see ``mnist_core.stacked``; None: each its own
+    steps: "Steps | None" = None
     TASK: ClassVar[str]  # what the models do; the names of the metrics depend on it
 
     def __call__(self, task: Task, report: Report) -> Outcome:
@@ -84,6 +90,7 @@ class Training:
                 keep_state=True,  # until the result is written down
                 state_seconds=self.state_seconds,
                 state_reports=self.state_reports,
+                steps=self.steps,
             )
         except TrainingFailed as error:
             raise TrainingError(error.kind, str(error)) from error
@@ -102,10 +109,16 @@ class Training:
                 confirm_trial=task.number,
             )
         metrics, attributes = result.metrics, {**_attributes(result), **earlier.attributes}
+        if self.steps is not None and self.steps.shared:
+            attributes[TOGETHER] = True
         if self.confirms and not result.stopped:
             judged, answers = _judged(result, data.n_classes)
             metrics, attributes = {**metrics, **judged}, {**attributes, **answers}
         return Outcome(metrics=metrics, stopped=result.stopped, attributes=attributes)
+
+    def with_steps(self, steps: "Steps") -> Self:
+        """Return it with trainings whose steps ``steps`` does."""
+        return replace(self, steps=steps)
 
     @classmethod
     def check(cls, config: TrainConfig) -> None:

@@ -49,7 +49,8 @@ def run(
         ),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="where trials run: local, inline or ray")
+        str | None,
+        typer.Option(metavar="NAME", help="where trials run: local, inline, fused or ray"),
     ] = None,
     ray_address: Annotated[
         str | None,

@@ -252,7 +252,8 @@ class StudySpec:
         """Minimum number of trials of each choice."""
         if self.trials_per_choice is not None:
             return self.trials_per_choice
-        return self.trials // len(self.choices) if self.choices else 0
+        # With fewer trials than choices those that there are go to the first choices, one each.
+        return max(1, self.trials // len(self.choices)) if self.choices else 0
 
     def default_of(self, choice: Value) -> dict[str, Any]:
         """Return the default configuration of ``choice``, the scientific parameter included."""

@@ -21,7 +21,7 @@ FLOORS = {
         "tasks",
         "trainer",
         "train",
-        "checkpoints finders",
+        "checkpoints finders stacked",
         "runs prediction",
         "presets comparison",
         "commands",

@@ -1,6 +1,6 @@
 """The models that can be chosen on the page: studies' winners, runs, and the packaged ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mnist_core.runs.run_lookup import Found
 PACKAGED = Path(__file__).parent / "models"
 """Two trained models: ``digits`` classifies, ``pairs`` compares. Their TOML files say how."""
 
+_QUICK = "-quick"  # ends the folder's name of a study's --quick run
 _MOST = 60  # runs that are offered, the latest; more make a list that is not read
 
 
@@ -72,24 +73,50 @@ def gather(what: str | None, *, runs: Path, weights: str | None = None) -> Choic
 
 
 def _named(what: str, runs: Path, weights: str | None) -> Found:
-    study = runs.parent / what / run_lookup.BEST_CONFIG
-    is_study = study.is_file() and not Path(what).exists()
-    return run_lookup.find_model(str(study) if is_study else what, runs=runs, checkpoint=weights)
+    if not Path(what).exists():
+        if (study := runs.parent / what / run_lookup.BEST_CONFIG).is_file():
+            return run_lookup.find_model(str(study), runs=runs, checkpoint=weights)
+        if (runs.parent / f"{what}{_QUICK}" / run_lookup.BEST_CONFIG).is_file():
+            raise UserError(
+                f"{what}: only its --quick run is in {runs.parent}; name that: {what}{_QUICK}"
+            )
+    try:
+        return run_lookup.find_model(what, runs=runs, checkpoint=weights)
+    except UserError as error:
+        if Path(what).exists():
+            raise
+        raise UserError(
+            f"{error}, and no finished study in {runs.parent}; without a name the demo takes what"
+            " there is, or a packaged model"
+        ) from None
 
 
 def _all(runs: Path) -> Iterator[Found]:
-    """Yield the winners of studies, then runs, the latest first, then the packaged models."""
-    for file in sorted(runs.parent.glob(f"*/{run_lookup.BEST_CONFIG}")):
-        try:
-            yield run_lookup.find_model(str(file), runs=runs)
-        except UserError:  # its model was deleted, or it is of another objective
-            continue
+    """Yield winners of studies, runs, the latest first, packaged models, winners of small runs."""
+    # A small run trains an epoch or so: its model is worse than a packaged one.
+    files = sorted(runs.parent.glob(f"*/{run_lookup.BEST_CONFIG}"))
+    small = [file for file in files if _is_small(file)]
+    yield from _winners([file for file in files if file not in small], runs)
     for folder in run_lookup.all_runs(runs)[: -_MOST - 1 : -1]:
         last = folder / "last.safetensors"
         if last.is_file():
             yield Found(last, folder, "last")
     for file in sorted(PACKAGED.glob("*.safetensors")):
         yield Found(file)
+    yield from _winners(small, runs)
+
+
+def _winners(files: Iterable[Path], runs: Path) -> Iterator[Found]:
+    for file in files:
+        try:
+            yield run_lookup.find_model(str(file), runs=runs)
+        except UserError:  # its model was deleted, or it is of another objective
+            continue
+
+
+def _is_small(file: Path) -> bool:
+    """Return whether a winner's file is in the folder of a study's ``--quick`` run."""
+    return f"{file.parent.name}-".find(f"{_QUICK}-") > 0
 
 
 def _title(found: Found) -> str:

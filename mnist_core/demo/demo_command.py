@@ -38,8 +38,11 @@ def demo_command(
     drawings show the same class. The third one shows validation images, the model's mistakes first.
     Test images are shown only if you ask for them there, and that reading is recorded.
 
-    You choose among the winners of studies, your runs, and two models that come with this program.
-    A model must take grey images of 28x28.
+    It begins with the model that you name, else with the winner of a study, else with your latest
+    run. If there are none, it begins with a small model that comes with this program; so it does
+    after a --quick run, whose winner has hardly been trained: name it, e.g. optim_search-quick. The
+    line that it prints names the model. On the page you choose among all of them. A model must take
+    grey images of 28x28.
 
     Examples:
         python -m mnist_core demo
@@ -63,8 +66,9 @@ def demo_command(
         if found.left_out:
             left = counted(found.left_out, "model")
             typer.echo(f"demo: {left} left out: damaged, or of images other than 28x28 in grey")
-        title = found.models[0].title if found.models else "no model, which the page explains"
-        typer.echo(f"demo: {address} with {title} (Ctrl-C ends it)")
+        first = found.models[0] if found.models else None
+        title = f"{first.title} ({first.detail})" if first else "no model, which the page explains"
+        typer.echo(f"demo: {address} begins with: {title}; Ctrl-C ends it")
         if open_browser and server.has_desktop():
             webbrowser.open(address)
         server.serve(listening, by="demo")

@@ -25,6 +25,7 @@ class Steps:
         self._forward = compilation.forward_of(self.model, config)
         self._scaler = runtime.gradient_scaler(machine)
         self.optimizer = optimizers.build(config.optim, self.model.parameters())
+        models.keep_half_weights(self.model, self.optimizer, machine.dtype)
         self.seen = 0
         self._config = config
         self._task = tasks.create(config, data, machine)

@@ -6,12 +6,19 @@ from typing import Any
 from llvmlite import ir
 
 from mnist_core.kernels import flat_code
+from mnist_core.kernels.bf16_code import (
+    FLOAT,
+    SHORT,
+    WORD,
+    bits_of_bf16,
+    equal,
+    from_bf16,
+    rounded_to_bf16,
+)
 from mnist_core.kernels.code import LONG, constant
 from mnist_core.kernels.flat_code import FlatCode
 from mnist_core.kernels.formats import Format
-from mnist_core.kernels.random_words_code import WORD, tempered
-
-_SHORT = ir.IntType(16)
+from mnist_core.kernels.random_words_code import tempered
 
 
 class Argument(IntEnum):
@@ -37,7 +44,7 @@ def backward(form: Format) -> str:
     """Return the code of ``kernel``, which does the same with the gradient, in torch's order."""
     code = _Dropout(form)
     for place, width in code.vectors():
-        product = code.build.fmul(code.reals(place, width), code.equal(code.factor, width))
+        product = code.build.fmul(code.reals(place, width), equal(code.build, code.factor, width))
         # Of a product beyond the largest number torch makes NaN where the number was dropped.
         one = code.kept_or_zero(code.noted(place, width), code.real(1.0))
         code.store_reals(code.build.fmul(code.rounded(product), one), place)
@@ -49,9 +56,10 @@ class _Dropout(FlatCode):
 
     def __init__(self, form: Format) -> None:
         super().__init__(form)
-        self.real = ir.DoubleType() if form.bits == 64 else ir.FloatType()
+        self._is_bf16 = form.bits == 16
+        self.real = ir.DoubleType() if form.bits == 64 else FLOAT
         self._words = self.address(Argument.WORDS, WORD)
-        self._threshold = self.build.trunc(self.argument(Argument.THRESHOLD), _SHORT)
+        self._threshold = self.build.trunc(self.argument(Argument.THRESHOLD), SHORT)
         factor = self.build.bitcast(self.argument(Argument.FACTOR), ir.DoubleType())
         # torch multiplies bf16 by a factor of fp32.
         self.factor = factor if form.bits == 64 else self.build.fptrunc(factor, self.real)
@@ -59,50 +67,32 @@ class _Dropout(FlatCode):
     def chosen(self, place: Any, width: int) -> Any:
         """Emit the choice of the numbers that are kept, by 16 random bits each."""
         words = self.load(self._words, self.build.lshr(place, LONG(1)), width // 2)
-        bits = self.build.bitcast(tempered(self, words), ir.VectorType(_SHORT, width))
-        return self.build.icmp_signed(">=", bits, self.equal(self._threshold, width))
+        bits = self.build.bitcast(tempered(self, words), ir.VectorType(SHORT, width))
+        return self.build.icmp_signed(">=", bits, equal(self.build, self._threshold, width))
 
     def kept_or_zero(self, kept: Any, value: Any) -> Any:
         """Emit ``value`` for the numbers that are kept, 0 for the others."""
         width = kept.type.count
-        return self.build.select(kept, self.equal(value, width), constant(self.real, 0.0, width))
+        return self.build.select(
+            kept, equal(self.build, value, width), constant(self.real, 0.0, width)
+        )
 
     def reals(self, place: Any, width: int) -> Any:
         """Emit the load of what comes, bf16 as fp32."""
         values = self.load(self.values, place, width)
-        if self.element.width == 16:
-            values = self.build.zext(values, ir.VectorType(WORD, width))
-            values = self.build.shl(values, constant(WORD, 16, width))
+        if self._is_bf16:
+            return from_bf16(self.build, values)
         return self.build.bitcast(values, ir.VectorType(self.real, width))
 
     def store_reals(self, values: Any, place: Any) -> None:
         """Emit the store of what goes, rounded already."""
-        build, width = self.build, values.type.count
-        if self.element.width == 16:
-            bits = build.bitcast(values, ir.VectorType(WORD, width))
-            bits = build.lshr(bits, constant(WORD, 16, width))
-            values = build.trunc(bits, ir.VectorType(_SHORT, width))
+        kind = ir.VectorType(self.element, values.type.count)
+        if self._is_bf16:
+            bits = bits_of_bf16(self.build, values)
         else:
-            values = build.bitcast(values, ir.VectorType(self.element, width))
-        self.store(values, self.result, place)
+            bits = self.build.bitcast(values, kind)
+        self.store(bits, self.result, place)
 
     def rounded(self, values: Any) -> Any:
-        """Emit the rounding to bf16 as torch does it: to the nearest, of two the even one."""
-        if self.element.width != 16:
-            return values
-        build, width = self.build, values.type.count
-        bits = build.bitcast(values, ir.VectorType(WORD, width))
-        upper = build.lshr(bits, constant(WORD, 16, width))
-        odd = build.and_(upper, constant(WORD, 1, width))
-        bits = build.add(bits, build.add(odd, constant(WORD, 0x7FFF, width)))
-        bits = build.and_(bits, constant(WORD, 0xFFFF_0000, width))
-        # Rounding could carry a NaN over into a number.
-        is_nan = build.fcmp_unordered("uno", values, values)
-        rounded = build.bitcast(bits, ir.VectorType(self.real, width))
-        return build.select(is_nan, values, rounded)
-
-    def equal(self, value: Any, width: int) -> Any:
-        """Emit a vector of equal numbers."""
-        kind = ir.VectorType(value.type, width)
-        one = self.build.insert_element(ir.Constant(kind, ir.Undefined), value, LONG(0))
-        return self.build.shuffle_vector(one, one, constant(WORD, 0, width))
+        """Emit the rounding to the type of the numbers."""
+        return rounded_to_bf16(self.build, values) if self._is_bf16 else values

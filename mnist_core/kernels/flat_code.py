@@ -34,16 +34,8 @@ class FlatCode(Code):
 
     def vectors(self) -> Iterator[tuple[Any, int]]:
         """Emit the loops over the numbers; yield the inside of each: a place and a width."""
-        build, numbers = self.build, self.argument(Argument.NUMBERS)
-        with self.each_part(self.argument(Argument.PARTS)) as part:
-            start = build.mul(part, LONG(PART))
-            stop = build.add(start, LONG(PART))
-            stop = build.select(build.icmp_signed("<", stop, numbers), stop, numbers)
-            for width in (4 * BLOCK, BLOCK):
-                end = build.and_(stop, LONG(-width))
-                with self.loop(start, end, width) as place:
-                    yield place, width
-                start = end
+        numbers, parts = self.argument(Argument.NUMBERS), self.argument(Argument.PARTS)
+        return vectors(self, numbers, parts, (4 * BLOCK, BLOCK))
 
     def note(self, bits: Any, place: Any) -> None:
         """Emit the store of the bits of some numbers."""
@@ -60,3 +52,19 @@ class FlatCode(Code):
     def _noted(self, place: Any, kind: Any) -> Any:
         there = self.build.gep(self._bits, [self.build.lshr(place, LONG(3))])
         return self.build.bitcast(there, kind.as_pointer())
+
+
+def vectors(
+    code: Code, numbers: Any, parts: Any, widths: tuple[int, ...]
+) -> Iterator[tuple[Any, int]]:
+    """Emit loops over parts of a row of numbers; the last width is one that divides their count."""
+    build = code.build
+    with code.each_part(parts) as part:
+        start = build.mul(part, LONG(PART))
+        stop = build.add(start, LONG(PART))
+        stop = build.select(build.icmp_signed("<", stop, numbers), stop, numbers)
+        for width in widths:
+            end = build.and_(stop, LONG(-width))
+            with code.loop(start, end, width) as place:
+                yield place, width
+            start = end

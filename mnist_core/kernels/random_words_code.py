@@ -5,10 +5,10 @@ from typing import Any
 
 from llvmlite import ir
 
+from mnist_core.kernels.bf16_code import WORD
 from mnist_core.kernels.code import BYTE, LONG, Code, constant
 from mnist_core.kernels.formats import STATE
 
-WORD = ir.IntType(32)
 _AHEAD = 397  # the third word that a new one is made of
 _WIDE = 16  # words made together: fewer than the 227 that lie between the third word and the new
 

@@ -58,3 +58,21 @@ def is_plain(values: Tensor) -> bool:
 def has_hooks(layer: nn.Module) -> bool:
     """Return whether somebody watches what goes through ``layer``."""
     return any(getattr(layer, name, None) for name in _HOOKS)
+
+
+def step_of_adam(
+    weight: nn.Parameter, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]
+) -> None:
+    """Do torch's fused step; RuntimeError: this torch has another one."""
+    name = "_fused_adamw_" if group["decoupled_weight_decay"] else "_fused_adam_"
+    settings = {name: group[name] for name in ("lr", "weight_decay", "eps")}
+    beta1, beta2 = group["betas"]
+    lists = [[weight], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]]
+    state["step"] += 1
+    try:
+        with torch.no_grad():
+            getattr(torch, name)(
+                *lists, **settings, beta1=beta1, beta2=beta2, amsgrad=False, maximize=False
+            )
+    except (AttributeError, TypeError) as error:
+        raise RuntimeError(f"torch has another {name} ({error})") from error

@@ -22,6 +22,8 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError, said, unknown_name
 from mnist_core.images import MNIST, Images
 from mnist_core.models import _options
+from mnist_core.models._fused import forget_half_weights as forget_half_weights
+from mnist_core.models._fused import keep_half_weights as keep_half_weights
 from mnist_core.models._layers import single_images as single_images
 from mnist_core.models._options import Option
 from mnist_core.plugins import model_files

@@ -1,9 +1,12 @@
 """Layers in a row, of which some are computed together (``mnist_core/kernels``)."""
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from mnist_core.kernels import max_pool, torch_parts
+from mnist_core.kernels import adam, half_weights, max_pool, torch_parts
 from mnist_core.kernels import relu as relu_kernel
 
 
@@ -27,11 +30,17 @@ class FusedSequential(nn.Sequential):
                 values = max_pool.pool(values, relu=relu)
                 del layers[:relu]
                 continue
-            values = layer(values)
+            values = _layer(layer, values)
             if relu and _is_between_convolutions(layer, layers[1:]) and relu_kernel.takes(values):
                 values = relu_kernel.relu(values)
                 del layers[0]
         return values
+
+
+def _layer(layer: nn.Module, values: Tensor) -> Tensor:
+    if _is_linear(layer) and (weight := half_weights.of(layer)) is not None:
+        return functional.linear(values, weight, layer.bias)
+    return layer(values)  # type: ignore[no-any-return]
 
 
 def _is_between_convolutions(before: nn.Module, behind: list[nn.Module]) -> bool:
@@ -53,6 +62,25 @@ def _is_pooling(layer: nn.Module) -> bool:
         and not layer.return_indices
         and not torch_parts.has_hooks(layer)
     )
+
+
+def keep_half_weights(
+    model: nn.Module, optimizer: torch.optim.Optimizer, dtype: torch.dtype
+) -> None:
+    """Have the optimizer write copies in ``dtype``, if bf16, of the large weights that use them."""
+    for layers in model.modules() if dtype is torch.bfloat16 else ():
+        for layer in layers if isinstance(layers, FusedSequential) else ():
+            if _is_linear(layer) and adam.keeps(layer.weight, optimizer):
+                half_weights.keep(layer.weight)
+
+
+def forget_half_weights(model: nn.Module) -> None:
+    """Leave the weights as torch knows them: another optimizer may train them further."""
+    half_weights.forget(model)
+
+
+def _is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    return type(layer) is nn.Linear and not torch_parts.has_hooks(layer)
 
 
 def _is_relu(layer: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError, nearest_name, unknown_name
 from mnist_core.files import from_here
 from mnist_core.plugins import python_files, syntax
@@ -78,7 +79,10 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
 def unknown(kind: str, name: str, shipped: Collection[str] = ()) -> str:
     """Return one line: nothing is called ``name``; why a file of that name does not count."""
     known = names(kind, shipped)
-    return unknown_name(KINDS[kind].what, name, known, hint=_hint(kind, name, known))
+    hint = _hint(kind, name, known)
+    if kind == "studies" and hint:  # a list of all would hide the remedy
+        return f"unknown study {name!r}{hint}; `{command('studies', 'list')}` names all"
+    return unknown_name(KINDS[kind].what, name, known, hint=hint)
 
 
 def choose(kind: str, name: str, shipped: Mapping[str, _T], of: Any) -> _T:
@@ -174,10 +178,14 @@ def _hint(kind: str, name: str, known: Collection[str]) -> str:
             return f"; {name}.py has a name that cannot be imported: take letters, digits and _"
         if name and _exists(folder / name / "__init__.py"):
             return f"; {name} is a folder: write {name}.py, which may import from it"
+    if kind == "studies" and name.isidentifier() and Path(f"{name}.py").is_file():
+        return f'; name its file, ./{name}.py, or give {CONF} here [project] with path = ["."]'
     if name.isidentifier() and Path(f"{name}.py").is_file():
         return f'; {name}.py here counts once {CONF} has [project] with path = ["."]'
     if folders() or nearest_name(name, known):
         return ""
+    if kind == "studies":
+        return "; if it is your own, name its file, e.g. ./my_study.py"
     return f"; if it is your own, run this in its project's folder, or set {VARIABLE} to that"
 
 

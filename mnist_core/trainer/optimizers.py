@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
 from mnist_core.errors import ConfigError
-from mnist_core.kernels import denormals
+from mnist_core.kernels import adam, denormals, half_weights
 from mnist_core.optim import OptimConfig, Optimizer, optimizer, resolve
 from mnist_core.tasks.own_code import said
 
@@ -125,13 +125,20 @@ def update(
     grad_clip: float,
 ) -> None:
     """Do a step on gradients that ``scaler`` has scaled, cut to an L2 norm of ``grad_clip``."""
+    if scaler is not None or grad_clip:
+        half_weights.widen(optimizer)
     if scaler is not None:
         scaler.unscale_(optimizer)
     if grad_clip:
         nn.utils.clip_grad_norm_(parameters, grad_clip)
-    with denormals.flushed() if _may_flush(optimizer) else nullcontext():
+    may_flush = _may_flush(optimizer)
+    with denormals.flushed() if may_flush else nullcontext():
         if scaler is None:
+            done = adam.step(optimizer) if may_flush else []
+            half_weights.widen(optimizer)
             step(optimizer)
+            for weight, gradient in done:
+                weight.grad = gradient
         else:
             scaler.step(optimizer)
     if scaler is not None:

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +18,26 @@ from mnist_core.device.runtime import Runtime
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.trainer import averaging, optimizers, schedules, training_state
 from mnist_core.trainer.results import Best, Report, StopTraining, TrainResult, check_finite
-from mnist_core.trainer.training_state import CheckpointTimer, TrainingState
+from mnist_core.trainer.resuming import Resumable
+from mnist_core.trainer.training_state import CheckpointTimer
 
 _PLACE = ("step", "epoch", "seconds")
 _FOLLOWED = ("lr", "train_accuracy")
 """What reports have beside the task's metrics, if the training is followed."""
 
 
-class Training:
+class Training(Resumable):
     """One training. A *step* is one of the optimizer: of one batch, or of ``accumulate``."""
 
     def __init__(
-        self, config: TrainConfig, data: Data, machine: Runtime, *, keep_best: bool, follow: bool
+        self,
+        config: TrainConfig,
+        data: Data,
+        machine: Runtime,
+        *,
+        keep_best: bool,
+        follow: bool,
+        steps: "Steps | None" = None,
     ) -> None:
         self.config, self.data, self.machine = config, data, machine
         self.now = config.in_force(0)
@@ -38,6 +46,7 @@ class Training:
         self.forward = compilation.forward_of(self.model, config)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizers.build(config.optim, self.parameters)
+        models.keep_half_weights(self.model, self.optimizer, machine.dtype)
         self.scaler = runtime.gradient_scaler(machine)
         self.task = tasks.create(self.now, data, machine)
         self.follow = follow
@@ -51,6 +60,8 @@ class Training:
         self.report_steps = schedules.report_steps(config, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), device=machine.device, dtype=machine.loss_dtype)
         self.graph = self._graphed() if config.cuda_graph else None
+        self.steps = steps
+        self.groups: Iterator[list[Tensor]] | None = None
         self.keep_best = keep_best or config.early_stopping > 0
         self.best: Best | None = None
         self.reports_since_best = 0
@@ -71,28 +82,44 @@ class Training:
         stopped = False
         try:
             while self.step < self.total_steps and not self._no_better():
-                for group in self._rest_of_epoch():
-                    self._step(group)
-                    if self.step not in self.report_steps:
-                        continue
-                    self._report(started)
-                    if state is not None and timer.due(len(self.history)):
-                        with timer.measured():
-                            now, fingerprint = self._state(), self.data.fingerprint
-                            training_state.write(state, now, self.config, fingerprint)
-                    if report is not None:
-                        # Dropout continues its random stream, whatever the report draws.
-                        with self.machine.own_random_state():
-                            report(len(self.history), self._metrics(*_FOLLOWED))
-                    if self._no_better():
-                        break
+                if self.steps is None:
+                    self.advance()
+                else:
+                    self.steps.advance(self)
+                self._report(started)
+                if state is not None and timer.due(len(self.history)):
+                    with timer.measured():
+                        now, fingerprint = self._state(), self.data.fingerprint
+                        training_state.write(state, now, self.config, fingerprint)
+                if report is not None:
+                    # Dropout continues its random stream, whatever the report draws.
+                    with self.machine.own_random_state():
+                        report(len(self.history), self._metrics(*_FOLLOWED))
         except StopTraining:
             stopped = True
+        finally:
+            if self.steps is not None:
+                self.steps.leave(self)
         return self._result(started, stopped=stopped)
 
     def _no_better(self) -> bool:
-        patience = self.config.early_stopping
-        return 0 < patience <= self.reports_since_best
+        return 0 < self.config.early_stopping <= self.reports_since_best
+
+    def advance(self) -> None:
+        """Do the steps up to the next report."""
+        self.own_step()
+        while self.step not in self.report_steps:
+            self.own_step()
+
+    def own_step(self) -> None:
+        """Do the next step."""
+        self._step(self.next_group())
+
+    def next_group(self) -> list[Tensor]:
+        """Return what the next step takes: the indices of each of its batches."""
+        if self.groups is None or self.between_epochs:
+            self.groups = self._rest_of_epoch()
+        return next(self.groups)
 
     def _rest_of_epoch(self) -> Iterator[list[Tensor]]:
         """Yield the steps of the epoch that ``step`` is in, from there on: indices of batches."""
@@ -124,15 +151,19 @@ class Training:
         if self.graph is not None:
             self.graph.forget()
 
-    def _step(self, group: list[Tensor]) -> None:
-        factor = self.plateau.factor * schedules.factor(
+    def next_lr(self) -> float:
+        """Return the learning rate of the next step."""
+        shape = schedules.factor(
             self.now.schedule,
             self.step,
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
         )
-        self.used_lr = self.lr * factor
-        optimizers.set_lr(self.optimizer, self.used_lr)
+        self.used_lr = self.lr * (self.plateau.factor * shape)
+        return self.used_lr
+
+    def _step(self, group: list[Tensor]) -> None:
+        optimizers.set_lr(self.optimizer, self.next_lr())
         n = sum(len(chosen) for chosen in group)
         if self.graph is not None and n == self.graph.batch_size:
             self.graph(group[0])
@@ -141,10 +172,14 @@ class Training:
             for chosen in group:
                 self._passes(chosen, n)
             self._update()
+        self.stepped(n)
+
+    def stepped(self, images: int) -> None:
+        """Count a step with ``images`` images, which has changed the weights."""
         if self.average is not None:
             self.average.step()
         self.step += 1
-        self.images += n
+        self.images += images
 
     def _passes(self, chosen: Tensor, n: int) -> None:
         """Add to the gradients those of a batch, which is all ``n`` images of a step or some."""
@@ -158,9 +193,8 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
 
     def _update(self) -> None:
-        optimizers.update(
-            self.optimizer, self.parameters, scaler=self.scaler, grad_clip=self.now.grad_clip
-        )
+        clip = self.now.grad_clip
+        optimizers.update(self.optimizer, self.parameters, scaler=self.scaler, grad_clip=clip)
 
     def _graphed(self) -> cuda_graph.GraphedStep:
         parts = cuda_graph.Parts(
@@ -220,6 +254,7 @@ class Training:
         return {name: value for name, value in self.history[-1].items() if name not in left_out}
 
     def _result(self, started: float, *, stopped: bool) -> TrainResult:
+        models.forget_half_weights(self.model)
         model, metrics = self._served(), self._metrics()
         if self.config.early_stopping and self.best is not None:
             model.load_state_dict(self.best.weights)
@@ -248,52 +283,16 @@ class Training:
             about=self.data.about,
         )
 
-    def _state(self) -> TrainingState:
-        tensors: dict[str, dict[str, Tensor]] = {
-            "model": self.model.state_dict(),
-            "optimizer": training_state.optimizer_tensors(self.optimizer),
-            "batches": self.epoch_began,
-            "random": self.machine.random_state(),
-        }
-        if self.average is not None:
-            tensors["average"] = self.average.model.state_dict()
-        if self.best is not None and self.keep_best:
-            tensors["best"] = self.best.weights
-        values: dict[str, Any] = {
-            "step": self.step,
-            "images": self.images,
-            "history": self.history,
-            "best": {"step": self.best.step, "metrics": self.best.metrics} if self.best else None,
-            "reports_since_best": self.reports_since_best,
-            "plateau": [self.plateau.factor, self.plateau.best, self.plateau.bad],
-            "averaged": self.average.count if self.average else 0,
-            "scaler": self.scaler.state_dict() if self.scaler else None,
-        }
-        return TrainingState(tensors=tensors, values=values)
 
-    def _restore(self, state: TrainingState) -> None:
-        tensors, values = state.tensors, state.values
-        self.model.load_state_dict(tensors["model"])
-        training_state.restore_optimizer(self.optimizer, tensors.get("optimizer", {}))
-        self.epoch_began = dict(tensors["batches"])
-        self.machine.set_random_state(tensors["random"])
-        if self.average is not None:
-            self.average.model.load_state_dict(tensors["average"])
-            self.average.count = values["averaged"]
-        if values["best"]:
-            self.best = Best(**values["best"], weights=dict(tensors.get("best", {})))
-        self.reports_since_best = values["reports_since_best"]
-        self.plateau.factor, self.plateau.best, self.plateau.bad = values["plateau"]
-        if self.scaler is not None:
-            self.scaler.load_state_dict(values["scaler"])
-        self.step, self.images = values["step"], values["images"]
-        self.images_reported = self.images
-        self.history = values["history"]
-        self.follow = self.follow and "lr" in self.history[-1]  # all rows have the same columns
-        self.spent = self.history[-1]["seconds"]
-        if self.step % self.steps_per_epoch == 0:
-            # The streams stand where that epoch ended: draw it once more, as it was.
-            self._change(self.step // self.steps_per_epoch - 1)
-            self.task.load_state(self.epoch_began)
-            for _ in self.task.epoch():
-                pass
+class Steps(Protocol):
+    """Who does the steps of a training: itself, or a stack of several together."""
+
+    def advance(self, training: Training) -> None:
+        """Do the steps of ``training`` up to its next report."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether the latest steps were those of several trainings."""
+
+    def leave(self, training: Training) -> None:
+        """Do no more steps of ``training``; from now on its tensors are its own."""

@@ -62,6 +62,11 @@ class Comparison:
     best: Gap | None
     verdict: Verdict
 
+    @property
+    def gaps(self) -> list[Gap]:
+        """All differences: of the same trainings, of the best of both, of each configuration."""
+        return [row for row in (self.trainings.gap, self.best, *self.rows) if row is not None]
+
 
 def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparison:
     """Compare two studies, B less A.
@@ -93,8 +98,8 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     )
     rows = tuple(judge.gap(pair[0], pair) for pair in common)
     if all(tops):
-        title = tops[0] if tops[0] == tops[1] else f"{tops[0]} and {tops[1]}"
-        best = judge.gap(f"the best: {title}", tops)
+        title = tops[0] if tops[0] == tops[1] else f"{tops[0]} (A) and {tops[1]} (B)"
+        best = judge.gap(f"best of each, {title}", tops)
     # One pair alone has no interval; the best ones have one over seeds.
     decisive = trainings.gap if trainings.gap is not None and trainings.gap.n > 1 else best
     if decisive is None:

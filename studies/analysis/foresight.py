@@ -51,12 +51,13 @@ def power_text(seeds: int, choices: int, error: SeedError) -> str:
     seen = power(seeds, DIFFERENCE, error.sd, choices, images=error.images)
     needed = seeds_needed(DIFFERENCE, error.sd, choices, images=error.images)
     said = (
-        f"with {seeds} seeds a best configuration that is {100 * DIFFERENCE:g} points better than"
-        f" all others would be shown to be so in {_of_ten(seen)} of 10 studies"
+        f"with {seeds} confirm seeds, a configuration that is {100 * DIFFERENCE:g} points better"
+        f" than all others is shown to be the best in {_of_ten(seen)} of 10 studies"
     )
-    asked = f"{10 * ASKED:.0f} of 10"
-    more = f"{asked} need {needed or f'more than {MOST_SEEDS}'} seeds"
-    return f"{said}; {more} ({100 * error.sd:.2g} points of seed sd, {error.source})"
+    asked = f"for {10 * ASKED:.0f} of 10, it takes"
+    more = f"{asked} {needed or f'more than {MOST_SEEDS}'} seeds"
+    spread = f"standard deviation over seeds: {100 * error.sd:.2g} points, {error.source}"
+    return f"{said}; {more} ({spread})"
 
 
 def _of_ten(share: float) -> str:

@@ -30,20 +30,22 @@ class CatalogStudy:
     minutes: int | None = None  # as ``StudySpec`` has it
     broken: str = ""  # why it cannot be run; "": it can
     file: str = ""  # where it comes from, for people
+    own: bool = False  # a user's own
 
 
 def catalog_studies() -> Iterator[CatalogStudy]:
     """Yield the studies of the catalog, by name."""
+    shipped = catalog.shipped()
     for name in catalog.names():
-        file = catalog.file_of(name)
+        file, own = catalog.file_of(name), name not in shipped
         try:
             spec = catalog.get(name)
             # A broken objective or model of the user's own is named here, not at the start.
             kinds.adapter(spec.objective, Settings().train, spec.space).check_code(spec.fixed)
         except ConfigError as error:
-            yield CatalogStudy(name=name, broken=str(error), file=file)
+            yield CatalogStudy(name=name, broken=str(error), file=file, own=own)
         else:
-            yield CatalogStudy(name=name, goal=spec.goal, minutes=spec.minutes, file=file)
+            yield CatalogStudy(name=name, goal=spec.goal, minutes=spec.minutes, file=file, own=own)
 
 
 def found_studies(results: Path, url: str = "") -> Iterator[FoundStudy]:

@@ -42,7 +42,9 @@ def file_of(name: str) -> str:
     own = next((one for one in plugins.plugins("studies") if one.name == name), None)
     if own is not None:
         return own.where
-    return f"studies/catalog/{name}.py" if name in shipped() else "the program that defines it"
+    if name not in shipped():
+        return "the program that defines it"
+    return str(from_here(Path(__path__[0]).resolve() / f"{name}.py"))
 
 
 def word(name: str) -> str:
@@ -79,7 +81,7 @@ def get(name: str) -> StudySpec:
 
 
 def _shipped(name: str) -> StudySpec:
-    file = f"studies/catalog/{name}.py"
+    file = file_of(name)
     try:
         study = getattr(importlib.import_module(f"{__name__}.{name}"), "STUDY", None)
     except Exception as error:  # a contributor's file may raise anything

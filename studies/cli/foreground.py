@@ -146,15 +146,16 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     open.warm_up()  # the workers are still at their imports
     spec = plan.spec
     defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
+    processes = engines.processes(engine, plan.workers)
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
     ends = spec.space.ends()
     # A study may have no default; then the ends of its space say what a trial takes.
     prepare, arguments = adapter.preparation(defaults or ends, ends, most)
-    found = engines.call(engine, prepare, [arguments] * plan.workers)
+    found = engines.call(engine, prepare, [arguments] * processes)
     # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
     if say is not None and (adapter.trains or plan.spec.own is not None):
-        for line in preflight.estimate(plan.trainings / plan.workers, found):
+        for line in preflight.estimate(plan.trainings / processes, found):
             say(line)
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:

@@ -34,6 +34,7 @@ def start(plan: Plan, *, arguments: Sequence[str], **options: Any) -> int:
             affinity=plan.settings.engine.affinity,
             gpus=plan.gpus,
             most=plan.most_workers,
+            stack=plan.settings.engine.stack,
             ray=resources.claims(plan.settings.engine, plan.adapter.device),
             say=functools.partial(print, file=sys.stderr, flush=True),
         ),

@@ -125,9 +125,9 @@ def params_text(params: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str], *, last: str = "and") -> str:
     """Join words: ``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+    return f" {last} ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def _half(metric: str, interval: Interval) -> str:

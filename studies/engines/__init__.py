@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from studies.engines.base import Engine
     from studies.planning.plan import Plan
 
-__all__ = ["adapted", "call", "create", "names"]
+__all__ = ["adapted", "call", "create", "names", "processes"]
 
 
 def names() -> list[str]:
@@ -61,3 +61,8 @@ def adapted(plan: "Plan", engine: "Engine") -> "Plan":
     """Return ``plan`` as ``engine``, which is started, can run it; UserError: if it cannot."""
     adapt = getattr(engine, "adapt", None)  # engines that know their resources only now
     return adapt(plan) if adapt is not None else plan
+
+
+def processes(engine: "Engine", workers: int) -> int:
+    """Return in how many processes ``engine`` runs as many trials at once as it has ``workers``."""
+    return int(getattr(engine, "processes", workers))

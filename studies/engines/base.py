@@ -19,6 +19,7 @@ class Resources:
             see what this process sees.
         most: maximum number of workers, if they fit into the GPUs' memory; 0: do not grow.
         ray: which cluster, and what a trial claims of it.
+        stack: for the engine ``fused``: ``always``, or where it is ``measured`` to be faster.
         say: gets a line for the user while a slow engine starts.
     """
 
@@ -26,6 +27,7 @@ class Resources:
     gpus: Sequence[str] = ()
     most: int = 0
     ray: RaySettings | None = None
+    stack: str = "measured"
     say: Callable[[str], object] = str
 
 

@@ -88,8 +88,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _show(value: Any) -> str:
-    text = str(value)
+    text = _plain(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(value: Any) -> str:
+    """Write a value, also a described parameter: ``0.001 to 0.1, log``."""
+    if isinstance(value, Mapping) and "choices" in value:
+        return _plain(value["choices"])
+    if isinstance(value, Mapping) and {"low", "high"} <= value.keys():
+        return f"{value['low']} to {value['high']}" + (", log" if value.get("log") else "")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:

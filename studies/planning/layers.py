@@ -27,7 +27,8 @@ GENERAL_QUICK = "--quick (general)"
 """The source of settings of a small run of a study that has no ``quick`` of its own."""
 
 QUICK_TRIALS = 6
-"""Search trials of a small run of a study that has no ``quick``; more if it has more choices."""
+"""Search trials of a small run of a study that has no ``quick``: more if it has more choices, and
+never more than the study."""
 
 _OF_THE_PLAN = {
     "train.seed": "every trial has its own seed, drawn from search.seed; set search.seed",
@@ -118,7 +119,7 @@ def _check_without_trainer(layers: Iterable[Layer], objective: str) -> None:
 
 def general_quick(spec: StudySpec) -> dict[str, Any]:
     """Return the settings of a small run of a study that has no ``quick`` of its own."""
-    trials = max(QUICK_TRIALS, len(spec.choices))
+    trials = min(spec.trials, max(QUICK_TRIALS, len(spec.choices)))
     small: dict[str, Any] = {"epochs": 1, "search.trials": trials, "confirm.seeds": 3}
     if spec.own is not None:
         del small["epochs"]

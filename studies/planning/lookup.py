@@ -110,7 +110,7 @@ class _Lookup:
             # The name of a folder in results.folder: moved aside, or not in the catalog.
             folder = now.location.folder.parent / said
             if not folder.is_dir():
-                raise UserError(f"{_unknown(said)}, and no folder has this name")
+                raise UserError(f"{_unknown(said)} (no folder has this name either)")
         return _at(now, folder=folder)
 
     def _now(self, name: str) -> Now:

@@ -2,7 +2,7 @@
 
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
-from objectives.measured import PARAMETERS
+from objectives.measured import PARAMETERS, SECONDS
 from objectives.modules import objective_class, shipped
 from objectives.own import Own
 from objectives.own.reference import Reference
@@ -33,6 +33,11 @@ def check_objective(objective: str | Own, goals: Goals, *, engine: str = "") -> 
         _check_own(objective, goals, engine)
         return
     kind = objective_class(objective)
+    if engine == "fused" and SECONDS in (*goals.names, *goals.limits):
+        raise ConfigError(
+            "search.objectives: seconds: trainings that share their steps have no seconds of their"
+            " own; take engine.name=local, or leave seconds out"
+        )
     if goals.measured and not issubclass(kind, Training):
         raise ConfigError(
             "search.objectives: parameters and seconds are measured of a trainer's models, but"

@@ -75,6 +75,11 @@ class Plan:
         )
 
     @property
+    def small(self) -> bool:
+        """Whether it is a ``--quick`` run, which tries the study's steps and answers nothing."""
+        return study_names.parts(self.name, self.spec.name)[0]
+
+    @property
     def location(self) -> StudyLocation:
         """Which study it is, and where."""
         return StudyLocation(self.name, self.folder, self.storage_url)

@@ -30,6 +30,8 @@ class Share:
 
 def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:
     """Return what the trials get; raise ConfigError if this machine lacks the device or cores."""
+    if engine.name == "fused":
+        return _in_one_process(engine, device, threads=threads, tasks=tasks)
     on_cluster = engine.name == "ray" and engine.ray.address != ""
     if on_cluster:
         # Ray shows each trial its own GPU as the first one. What the cluster has is known later.
@@ -57,12 +59,32 @@ def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) 
     return Share(device=found, workers=workers, threads=each, most_workers=most, gpus=gpus)
 
 
+def _in_one_process(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:
+    """Return what the trials get that train together in one process, with all its threads."""
+    if engine.trial_memory_gib:
+        raise ConfigError(
+            "engine.trial_memory_gib: the trials of the engine fused share one process, whose"
+            f" memory is not that of a trial, but got {engine.trial_memory_gib:g}; set it to 0, or"
+            " take engine.name=local"
+        )
+    _, threads = share(
+        available=machine.cores(), workers=1, threads=threads, tasks=tasks, on_gpu=False
+    )
+    workers = engine.workers or min(MOST_WORKERS, max(1, tasks))
+    return Share(device=machine.device(device), workers=workers, threads=threads)
+
+
 def share_out_own(engine: EngineSettings, *, threads: int, tasks: int) -> Share:
     """Return what the trials of the user's own objective get; ConfigError: as ``share_out``.
 
     Nothing is known of how much of a GPU they use, so the number of workers is that of a CPU. Each
     worker sees one GPU, which they take in turn, as those of trainings do.
     """
+    if engine.name == "fused":
+        raise ConfigError(
+            "engine.name: fused shares the steps of the trainer's models, but the objective of this"
+            " study is its own; take engine.name=local"
+        )
     found = share_out(engine, "cpu", threads=threads, tasks=tasks)
     # Ray itself shows a trial the GPUs that it claims.
     return found if engine.name == "ray" else replace(found, gpus=machine.gpus("auto"))

@@ -112,6 +112,9 @@ class EngineSettings(Table):
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="least time between two saved states of a trial; 0: never saved"
     )
+    stack: Literal["measured", "always"] = Field(
+        "measured", description="fused: share steps where that is faster, or always"
+    )
     ray: RaySettings = RaySettings()
 
 

@@ -18,10 +18,10 @@ def estimate(trainings: float, found: Sequence[Preparation]) -> Iterator[str]:
     if found and found[0].parameters:
         yield describe(trainings, found)
     elif found and (times := found[0].seconds):
+        whole = duration(statistics.fmean(times) * trainings)
         yield (
-            f"a trial: {_range(times, duration)}; the study: up to"
-            f" {duration(statistics.fmean(times) * trainings)}, less what is pruned (an estimate"
-            " of the objective's cost)"
+            f"estimate, by the objective's cost: the study takes up to {whole}, less what is"
+            f" pruned; a trial {_range(times, duration)}"
         )
 
 
@@ -33,20 +33,20 @@ def describe(trainings: float, found: Sequence[Preparation]) -> str:
     times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
     an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
     whole = duration(statistics.fmean(times) * trainings)
-    which, end, study = "a training", "", f"up to {whole}"
+    which, end, study = "one training", "", f"up to {whole}"
     if found[0].others:
         which, study = "a default training", f"{whole} if all train like the defaults"
     largest = found[0].largest
     most = statistics.median([one.largest.seconds for one in found if one.largest] or [0.0])
     if largest is not None and most > max(times):
-        end = f" the largest of the space: {duration(most)}, {largest.parameters:,} parameters;"
+        end = f"; the largest of the space: {duration(most)}, {largest.parameters:,} parameters"
         study += f", up to {duration(most * trainings)} if all train like the largest"
     return (
-        f"{which}: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
+        f"estimate, from two steps each: the study takes {study}, less what is pruned; {which}"
+        f" {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
         f" {_range(found[0].parameters, '{:,}'.format)} parameters,"
         f" {_range([flops / 1e6 for flops in found[0].flops], '{:,.3g}'.format)} MFLOP a sample,"
-        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker;{end} the study: {study},"
-        " less what is pruned (an estimate from two steps each)"
+        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker{end}"
     )
 
 

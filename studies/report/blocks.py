@@ -73,15 +73,11 @@ class Table(Block):
 
 @dataclass(frozen=True)
 class Figure(Block):
-    """A chart; its caption says what is drawn, and what is left out.
-
-    If ``in_overview``, the overview of several studies shows it, and not the study's section.
-    """
+    """A chart; its caption says what is drawn, and what is left out."""
 
     title: str
     svg: Markup
     caption: str
-    in_overview: bool = False
 
 
 @dataclass(frozen=True)

@@ -103,35 +103,33 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 def comparison_head(found: Comparison) -> tuple[str, ...]:
     """Return the heads of the columns of ``comparison_cells``."""
     metric = f"{found.metric} {unit(found.metric)}".strip()
-    return (metric, "A", "B", "B - A, 95 %", "paired")
+    return (metric, "A", "B", "B - A, 95 %", "paired", "tuned")
 
 
 def comparison_cells(found: Comparison) -> list[tuple[str, ...]]:
     """Return a row for each thing that both studies measured."""
     return [
         (
-            row.label + ("" if row.same_params else " *"),
+            row.label,
             mean_text(found.metric, row.a),
             mean_text(found.metric, row.b),
             gap_text(found.metric, row.gap),
             str(row.n) if row.paired else "no",
+            "alike" if row.same_params else "apart",
         )
-        for row in _gaps(found)
+        for row in found.gaps
     ]
 
 
 def comparison_notes(found: Comparison) -> list[str]:
     """Return the sentences under the table."""
-    lines = []
-    if any(not row.same_params for row in _gaps(found)):
-        lines.append("*: each study found hyperparameters of its own")
+    lines = [
+        "paired: the number of values that are compared one by one, by their seed; tuned: alike:"
+        " both have the same hyperparameters; apart: each study found its own"
+    ]
     if found.trainings.gap is not None:
         lines.append(_trainings(found, found.trainings.gap))
     return lines
-
-
-def _gaps(found: Comparison) -> list[Gap]:
-    return [row for row in (found.trainings.gap, found.best, *found.rows) if row is not None]
 
 
 def _trainings(found: Comparison, gap: Gap) -> str:

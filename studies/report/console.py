@@ -12,11 +12,19 @@ PLAIN_WIDTH = 100
 
 
 def make_console() -> Console:
-    """Return a console: the terminal's width, or 100 columns where there is no terminal."""
-    # A file or pipe has no width: 100 columns fit into a README.
+    """Return a console: as wide as the terminal, or elsewhere as ``COLUMNS`` says, or 100."""
     if can_redraw(sys.stdout):
         return SafeConsole(highlight=False)
-    return SafeConsole(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False)
+    return SafeConsole(
+        width=_plain_width(), color_system=None, force_terminal=False, highlight=False
+    )
+
+
+def _plain_width() -> int:
+    """Return the width of a file or pipe: 100 columns fit into a README."""
+    asked = os.environ.get("COLUMNS", "")
+    # 0 and what is not a number say nothing, as for Python's own shutil.get_terminal_size.
+    return (int(asked) if asked.isdecimal() else 0) or PLAIN_WIDTH
 
 
 def drop_output() -> None:

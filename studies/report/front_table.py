@@ -143,7 +143,8 @@ def judged_on(result: StudyResult) -> str:
 def reading_text(result: StudyResult) -> str:
     """Return how often the test set was read, in words."""
     if result.test.times:
-        return f"read {counted(len(result.test.times), 'time')}"
+        times = len(result.test.times)
+        return "read once" if times == 1 else f"read {times} times"
     return "no test set" if result.test.absent else "not read yet"
 
 

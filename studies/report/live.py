@@ -52,15 +52,24 @@ class PlainView:
         trial = progress.add(event)
         data = event.data
         if event.kind == "phase":
-            already = f", {progress.done} of them done before" if progress.done else ""
             title = TITLES.get(progress.phase, progress.phase)
-            what = progress.judged if progress.phase == "test" else "trial"
-            most = "at most " if data.get("at_most") else ""
-            self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
+            self._write(f"{title}: {self._amount(at_most=bool(data.get('at_most')))}")
         elif event.kind == "message":
             self._write(str(data.get("text", "")))
         elif trial is not None:
             self._write(self._line(event, trial))
+
+    def _amount(self, *, at_most: bool) -> str:
+        """Say what the phase has left to do: ``60 trials``, ``18 of 58 trials left``."""
+        progress = self._progress
+        all_of_it = counted(
+            progress.total, progress.judged if progress.phase == "test" else "trial"
+        )
+        most = "at most " if at_most else ""
+        if not progress.done:
+            return f"{most}{all_of_it}"
+        left = progress.total - progress.done
+        return f"{most}{left} of {all_of_it} left" if left > 0 else f"all {all_of_it} done"
 
     def _line(self, event: Event, trial: Running) -> str:
         progress, data = self._progress, event.data

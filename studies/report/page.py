@@ -16,7 +16,7 @@ from mnist_core.version import package_version
 from studies.analysis.scales import values_of
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialState
-from studies.report.blocks import Block, Details, Figure, Figures, Group, Material, Section
+from studies.report.blocks import Block, Details, Figures, Group, Material, Section
 from studies.report.sections import SECTIONS
 from studies.report.setup_text import setup_line
 from studies.report.verdict_text import verdict_lines
@@ -43,11 +43,6 @@ class StudyPage:
         """All blocks of all sections, also those within others."""
         for section in self.sections:
             yield from _flat(section.blocks)
-
-    @property
-    def overview(self) -> list[Figure]:
-        """The figures that an overview of several studies shows."""
-        return [one for one in self.blocks if isinstance(one, Figure) and one.in_overview]
 
 
 def _flat(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -119,6 +114,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["code"] = _code
+    made.filters["cell"] = _cell
     made.globals["number"] = itertools.count(1).__next__
     return made
 
@@ -132,6 +128,14 @@ def write(pages: Sequence[StudyPage], path: Path, comparison: Section | None = N
     # Messages of failed trials come from any program, and may hold control characters.
     write_atomically(path, safe_lines(render(pages, comparison)))
     return path
+
+
+def _cell(text: str) -> Markup:
+    """Escape ``text``; a remark in parentheses behind a value gets a line of its own."""
+    value, space, remark = text.rpartition(" (")
+    if not space or not remark.endswith(" collapsed)"):
+        return escape(text)
+    return Markup('{} <span class="remark">({}</span>').format(value, remark)
 
 
 def _code(text: str) -> Markup:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies.analysis import figure_data
-from studies.analysis.comparison import compare
+from studies.analysis.comparison import Comparison, compare
 from studies.analysis.result import Row
 from studies.analysis.scales import Scale, Values, names_scale, room_for, scale_of, values_of
 from studies.analysis.stored_study import Stored
-from studies.core.formatting import metric_text
+from studies.core.formatting import gap_text, is_share, metric_text
 from studies.report.blocks import (
     Block,
     Details,
@@ -61,16 +61,62 @@ def _verdict(a: Stored, b: Stored) -> list[Block]:
         for title, lines in (("environment", found.environment), ("settings", found.settings))
     ]
     table = Table(
-        caption="What both measured, and B less A with 95 % intervals",
-        head=comparison_head(found),
-        rows=tuple(comparison_cells(found)),
+        caption="B less A with 95 % intervals, and what both measured",
+        head=_difference_first(comparison_head(found)),
+        rows=tuple(map(_difference_first, comparison_cells(found))),
     )
     return [
         Text(found.verdict.sentence),
+        Figures((_differences(found),), below=True),
         table,
         Notes(tuple(comparison_notes(found))),
         Details("What differs between them", (Facts(tuple(differences)),)),
     ]
+
+
+def _difference_first(cells: tuple[str, ...]) -> tuple[str, ...]:
+    """Put the difference before the values of A and B: a phone shows two columns."""
+    label, a, b, difference, *more = cells
+    return (label, difference, a, b, *more)
+
+
+def _differences(found: Comparison) -> Figure:
+    """Draw what B is more than A, a row for each thing that both measured."""
+    metric, rows = found.metric, found.gaps[:_ROWS]
+    values = Values(metric, 1.0, Scale(0.0, 1.0))
+    labels = [row.label for row in rows]
+    chart = Chart(
+        scale_of([0.0, *(values.of(end) for end in _ends([row.gap for row in rows]))]),
+        names_scale(labels),
+        "B less A with its interval, for each thing that both measured",
+        x_label=f"B less A, {'points' if is_share(metric) else metric}",
+        y_label="configuration",
+        height=72 + 26 * len(rows),
+        left=room_for(labels),
+    )
+    chart.line([(0.0, chart.y.low), (0.0, chart.y.high)], "limit")
+    for place, row in enumerate(rows):
+        shown = row.gap.low > 0 or row.gap.high < 0
+        shape, kind = ("dot", "complete") if shown else ("ring", "worse")
+        if row.gap.n > 1:
+            chart.whisker(place, values.of(row.gap.low), values.of(row.gap.high), kind)
+        said = f"{row.label}: {gap_text(metric, row.gap)}"
+        chart.marks([(values.of(row.gap.mean), float(place))], f"{shape} big {kind}", [said])
+    said = (
+        "Dots: B differs from A, as the 95 % interval does not include 0 (dashed line); rings: no"
+        " difference is shown."
+    )
+    return Figure("Differences", chart.render(), said)
+
+
+def _ends(intervals: Sequence[Interval]) -> list[float]:
+    """Return the values that an axis must hold: all means, and the ends of usual intervals."""
+    # The interval of a configuration with collapsed seeds would squash all others into a line.
+    widths = sorted(one.high - one.low for one in intervals if one.n > 1)
+    most = 4 * widths[len(widths) // 2] if widths else 0.0
+    usual = [one for one in intervals if one.n > 1 and one.high - one.low <= most]
+    ends = [end for one in usual for end in (one.low, one.high)]
+    return [one.mean for one in intervals] + ends
 
 
 def _shared(found: Sequence[Stored]) -> Values:
@@ -94,9 +140,8 @@ def _confirmed(found: Sequence[Stored], names: Sequence[str]) -> Figure | None:
     metric = judged.pop()
     values = Values(metric, 1.0, Scale(0.0, 1.0))
     labels = [f"{label} {names[index][0]}" for label, index, *_ in rows]
-    ends = [values.of(end) for *_, of in rows for end in (of.mean, of.low, of.high) if of.n > 1]
     chart = Chart(
-        scale_of(ends or [values.of(of.mean) for *_, of in rows]),
+        scale_of([values.of(end) for end in _ends([of for *_, of in rows])]),
         names_scale(labels),
         "Confirmed values of all studies on one axis",
         x_label=values.label,
@@ -127,7 +172,7 @@ def _best_so_far(found: Sequence[Stored], names: Sequence[str], values: Values) 
         y_label=values.label,
         right=16 + 8 * min(24, longest),
     )
-    drawn = 0
+    ends: dict[str, tuple[float, float]] = {}
     for index, (name, one) in enumerate(zip(names[:8], found[:8], strict=True)):
         best = figure_data.history(one.search, values.sign).best
         if not best:
@@ -135,10 +180,10 @@ def _best_so_far(found: Sequence[Stored], names: Sequence[str], values: Values) 
         points = [(float(number), values.of(value)) for number, value in best]
         end = float(len(one.search) - 1)
         chart.steps([*points, (end, points[-1][1])], f"choice{index}")
-        at = chart.up(points[-1][1])
-        chart.text(chart.across(end) + 6, at + 4 + 12 * index, name[:24], "label end")
-        drawn += 1
-    if not drawn:
+        ends[name] = (end, points[-1][1])
+    if not ends:
         return None
+    for name, at in chart.apart({name: y for name, (_, y) in ends.items()}).items():
+        chart.text(chart.across(ends[name][0]) + 6, at + 4, name[:24], "label end")
     said = "A line for each study: the best trial of full budget so far, in the order of trials."
     return Figure("Best so far", chart.render(), said)

@@ -37,7 +37,7 @@ def print_studies(
     table.add_column("goal")
     for one in shipped:
         goal = f"broken: {one.broken}" if one.broken else one.goal
-        own = "" if one.file.startswith("studies/catalog/") else f" ({one.file})"
+        own = f" ({one.file})" if one.own else ""
         table.add_row(one.name, escape(goal + own))
     console.print(table)
     for line in plugins.broken():

@@ -3,7 +3,7 @@
 Kinds of marks differ in shape as well as in colour. Every text is escaped.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
@@ -17,6 +17,8 @@ Point = tuple[float, float]
 
 _SLANTED = 11
 """Characters of a name that is written at an angle."""
+_LINE = 13
+"""Pixels between two names behind lines."""
 _TITLED = 400
 """More points than this have no tooltips; they are one path of a few bytes a point."""
 
@@ -154,6 +156,17 @@ class Chart:
     ) -> None:
         """Write at a pixel."""
         self._parts.append(_text(f"{x:.1f}", f"{y:.1f}", words, kind, anchor))
+
+    def apart(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return at which pixel the name of each value stands: names do not cover each other."""
+        found: dict[str, float] = {}
+        below = 0.0
+        for at, name in sorted((self.up(value), name) for name, value in values.items()):
+            below = max(at, below + _LINE if found else at)
+            found[name] = below
+        # They grow downwards; as many pixels as they leave the chart they move up.
+        over = max(0.0, below - self.up(self.y.low))
+        return {name: at - over for name, at in found.items()}
 
     def render(self) -> Markup:
         """Return the SVG."""

@@ -61,10 +61,12 @@ def table(console: Console, result: StudyResult) -> RenderableType:
 
 
 def metric_title(result: StudyResult) -> str:
-    """Name the metric, and the one of the column confirm if it is another one."""
+    """Name the metric; of the search and of the confirmation, if these are two."""
     metric, judged = result.plan.spec.metric, result.judged_metric
-    said = f"{metric} {unit(metric)}".rstrip()
-    return said if judged == metric else f"{said}, in the column confirm {judged}"
+    if judged == metric:
+        return f"{metric} {unit(metric)}".rstrip()
+    said = f"{metric} in the search, {judged} in confirm"
+    return f"{said}, both in {unit(metric)}" if unit(metric) else said
 
 
 COLUMNS = ("choice", "trials", "search", "luck", "confirm", "minus best", "test", "s")

@@ -14,6 +14,7 @@ from studies.report.front_table import (
     words_of,
 )
 from studies.statistics.intervals import CONFIDENCE
+from studies.statistics.pooled import COLLAPSE_TIMES
 
 
 def notes(result: StudyResult) -> list[str]:
@@ -29,62 +30,78 @@ def _any_cut(result: StudyResult) -> bool:
 
 
 def _notes_of_choices(result: StudyResult) -> list[str]:
-    raced = any(row.stopped_after for row in result.rows)
-    followed = any(row.runners_up for row in result.rows)
-    partly = any(map(partly_tested, result.rows))
     compares = result.plan.spec.compares
     return [
         *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
         *map(str, result.learned),
-        *([_searched(result)] if not compares else []),
-        *([_searched_of_choices(result, followed=followed)] if compares else []),
-        f"confirm: mean of the fresh seeds{judged_on(result)}, with {CONFIDENCE:.0%} intervals"
-        f" that all hold together; {test_note(result)}; s: seconds a {words_of(result).trial}",
-        "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
-        f" over all {'choices' if compares else 'configurations'}; an end at 0 means: shown to be"
-        " worse; a tie: may be as good; too noisy: may be as good only because its seeds differ so"
-        " much; collapsed: a seed far worse than the best of its configuration",
-        *(
-            [
-                f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"
-                " clearly worse than the leader; its mean and difference are of these n, and it is"
-                " not ranked with the others (paired t tests, corrected for candidates and looks:"
-                f" the best is stopped in {ALPHA:.0%} of studies at most)"
-            ]
-            if raced
-            else []
-        ),
-        *(
-            [
-                "runner-up: one of the choice's best configurations in the search that another one"
-                f" leads by the mean {searched_by(result)} on the first {FIRST_SEEDS} fresh seeds;"
-                " only the leader got the other seeds; (n): mean of n seeds; a runner-up tells of"
-                " the luck of the search, and cannot win"
-            ]
-            if followed
-            else []
-        ),
-        *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
+        *(_searched_of_choices(result) if compares else [_searched(result)]),
+        f"confirm: mean over fresh seeds{judged_on(result)}; all {CONFIDENCE:.0%} intervals of the"
+        " table hold together",
+        "minus best: difference from the best of the others (Hsu 1984, with the error of the seeds"
+        f" pooled over all {'choices' if compares else 'configurations'}); an interval that ends at"
+        " 0: shown to be worse; with 0 inside: a tie, it may be as good",
+        *_standings(result),
+        *_raced(result),
+        *_followed(result),
+        f"{test_note(result)}{_part_of_models(result)}; s: seconds of one {words_of(result).trial}",
         covered(result),
     ]
 
 
-def _searched_of_choices(result: StudyResult, *, followed: bool) -> str:
-    by = searched_by(result)
+def _searched_of_choices(result: StudyResult) -> list[str]:
     # The leader on fresh seeds need not be the best of the search.
-    search, which = (
-        (f"{by} of this configuration", "the best one")
-        if followed
-        else (
-            f"best {by}",
-            "it",
+    followed = any(row.runners_up for row in result.rows)
+    value = "value of this configuration" if followed else "best value of the choice"
+    return [
+        f"trials: complete/pruned/failed in the search; search: {value} there,"
+        f" {searched_by(result)}, on one seed",
+        "luck: by how much the best value of such a search varies from one search to the next"
+        " (standard deviation, bootstrap over the choice's trials)",
+    ]
+
+
+def _standings(result: StudyResult) -> list[str]:
+    """Explain the standings that are rare, where a row has them."""
+    lines = []
+    if result.noisy:
+        lines.append(
+            "too noisy: its seeds differ far more than those of the others, so it is judged by its"
+            " own spread, and that is too wide to tell it from the best"
         )
-    )
-    return (
-        f"trials: complete/pruned/failed in the search; search: {search} there; luck: how far"
-        f" {which} would move, were as many trials drawn again (standard deviation, bootstrap)"
-    )
+    if any(row.collapsed for row in result.rows):
+        lines.append(
+            f"collapsed: on such a seed the {words_of(result).trial} failed: its value is more than"
+            f" {COLLAPSE_TIMES} times the usual standard deviation of a seed worse than the best"
+            " seed of the same configuration"
+        )
+    return lines
+
+
+def _raced(result: StudyResult) -> list[str]:
+    if not any(row.stopped_after for row in result.rows):
+        return []
+    return [
+        f"confirm (n): the race stopped it after n of {result.plan.confirm_seeds} seeds, as clearly"
+        " worse than the leader; its mean and difference are of these n, and it is not ranked with"
+        " the others (paired t tests, corrected for candidates and looks: the best is stopped in at"
+        f" most {ALPHA:.0%} of studies)"
+    ]
+
+
+def _followed(result: StudyResult) -> list[str]:
+    if not any(row.runners_up for row in result.rows):
+        return []
+    return [
+        "runner-up: another of the choice's best configurations of the search; after the first"
+        f" {FIRST_SEEDS} fresh seeds it was behind the choice's leader and got no more; (n): mean"
+        " of n seeds; it shows how far the search can mislead, and cannot win"
+    ]
+
+
+def _part_of_models(result: StudyResult) -> str:
+    partly = any(map(partly_tested, result.rows))
+    return "; test (n): of n of the confirmed models, see the warning" if partly else ""
 
 
 def _searched(result: StudyResult) -> str:
@@ -94,8 +111,9 @@ def _searched(result: StudyResult) -> str:
     if luck is None:
         return said
     return (
-        f"{said}; the best one there would move by {bare_text(result.plan.spec.metric, luck)}, were"
-        " as many trials drawn again (standard deviation, bootstrap)"
+        f"{said}; the best value of such a search varies by"
+        f" {bare_text(result.plan.spec.metric, luck)} from one search to the next (standard"
+        " deviation, bootstrap over the trials)"
     )
 
 

@@ -23,16 +23,17 @@ NAMED_GAPS = 3
 def verdict_lines(result: StudyResult) -> list[str]:
     """Return sentences: the best configuration or the tie, the best choice, and the default."""
     if result.several:
-        return front_lines(result)
+        return [*front_lines(result), *_quick(result)]
     best = result.best_row
     if best is None or best.confirm is None or best.candidate is None:
         return ["Nothing is confirmed yet."]
     missing = [row.label for row in result.rows if row.confirm is None]
     return [
         *configuration_lines(result),
+        *_quick(result),
         *choice_lines(result),
         *trend_lines(result),
-        *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
+        *([f"Not confirmed, so not judged: {', '.join(missing)}."] if missing else []),
         *_untuned(result),
         f"Configuration to use: {params_text(best.candidate.params)}",
         *_against_default(result),
@@ -71,10 +72,26 @@ def configuration_lines(result: StudyResult) -> list[str]:
         lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
     if unclear:
         named = ", ".join(f"{row.label} ({mean_text(metric, row.confirm)})" for row in unclear)
-        lines.append(f"Too noisy to tell from it: {named}; more confirm.seeds would show.")
+        lines.append(
+            f"Too noisy to be told apart from it: {named}; more seeds (confirm.seeds) may tell."
+        )
     if broken:
         lines.append("; ".join(f"{row.label}: {row.collapsed}" for row in broken) + ".")
     return lines
+
+
+def _quick(result: StudyResult) -> list[str]:
+    """Say that a small run does not answer the study's question."""
+    plan = result.plan
+    if not plan.small:
+        return []
+    sizes = [counted(plan.trials, "trial"), counted(plan.confirm_seeds, "seed")]
+    if plan.spec.own is None and "epochs" not in plan.spec.space.parameters:
+        sizes.append(counted(plan.settings.train.epochs, "epoch"))
+    return [
+        f"A --quick run only shows that everything works: {listed(sizes)} do not answer the"
+        " study's question."
+    ]
 
 
 def _is_led(result: StudyResult, best: Row) -> bool:
@@ -96,6 +113,7 @@ def choice_lines(result: StudyResult) -> list[str]:
         return []
     fewest, most = min(counts), max(counts)
     tuned = f"best of {fewest}" if fewest == most else f"best of {fewest} to {most}"
+    tuned += " trials each" if most > 1 else " trial each"
     found = result.verdicts.choices
     if found is None:
         return [
@@ -115,12 +133,12 @@ def choice_lines(result: StudyResult) -> list[str]:
             f"As tuned here ({tuned}), it is not known which {name} is best: the race stopped"
             f" {listed(out)} before the luck of the search could be judged."
         ]
-    may = listed(compared.possible)
-    never = f"; not {listed(compared.worse)}" if compared.worse else ""
+    may = listed(compared.possible, last="or")
+    never = f", but not {listed(compared.worse, last='or')}" if compared.worse else ""
     never += f"; the race left {listed(out)} unjudged" if out else ""
     return [
-        f"As tuned here ({tuned}) no {name} is shown to be best: another search might come to"
-        f" {may}{never}."
+        f"As tuned here ({tuned}), no {name} is shown to be best: after another search the best"
+        f" might be {may}{never}."
     ]
 
 
@@ -147,10 +165,13 @@ def _untuned(result: StudyResult) -> list[str]:
         lines.append(f"The search found nothing better than the default of {listed(nothing)}.")
     if led:
         lines.append(
-            f"The default of {listed(led)} leads on fresh seeds what was better in the search."
+            f"On fresh seeds the default of {listed(led)} is ahead of the configuration that was"
+            " better in the search."
         )
-    if alone:
-        lines.append(f"Only the default was tried of {listed(alone)}.")
+    if len(alone) > 1 and len(alone) == len(found) == len(spec.choices):
+        lines.append("For each choice only the default was tried.")
+    elif alone:
+        lines.append(f"Only the default was tried for {listed(alone)}.")
     return lines
 
 

@@ -37,13 +37,16 @@ def warnings(result: StudyResult) -> list[str]:
         )
     found += [*_of_seeds(result), *_of_pruner(result)]
     few = [f"{label} {count}" for label, count in trials.items() if count < promised]
-    if few and plan.spec.compares:
+    # The verdict of a small run says that its trials are too few.
+    if few and plan.spec.compares and not plan.small:
+        least = counted(promised, "trial")
         found.append(
-            f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
+            f"fewer than the {least} promised, so under-tuned: {', '.join(few)}"
             f" (of {plan.trials} in all; raise --trials)"
         )
     called = words_of(result)
     seen: list[Mapping[str, Any]] = []
+    same: list[str] = []
     for row in result.rows:
         if row.candidate and row.candidate.params in seen:
             continue  # the same trainings under another label
@@ -53,15 +56,11 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: none of its {counted(trials[row.label], 'trial')} ran its full"
                 " budget"
             )
-        # An interval of no width claims certainty; it only shows that the metric is too coarse.
         if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
-            found.append(
-                f"{row.label}: all seeds gave the same value, so its interval says nothing"
-            )
+            same.append(row.label)
         if row.collapsed is not None:
             found.append(
-                f"{row.label}: {row.collapsed}: far below the best seed, so it is not"
-                " ranked; its mean is of the other seeds"
+                f"{row.label}: {row.collapsed}, so it is not ranked; its mean is of the other seeds"
             )
         # Seconds vary: a trial may keep a limit that the trainings on other seeds do not.
         over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
@@ -85,6 +84,10 @@ def warnings(result: StudyResult) -> list[str]:
             if one.confirm_failed:
                 failed = counted(one.confirm_failed, f"confirm {called.trial}")
                 found.append(f"{one.label}: {failed} failed")
+    if same:
+        # An interval of no width claims certainty; it only shows that the metric is too coarse.
+        its = "its interval says" if len(same) == 1 else "their intervals say"
+        found.append(f"{', '.join(same)}: all seeds gave the same value, so {its} nothing")
     if plan.confirm_seeds < ENOUGH_SEEDS:
         found.append(
             f"{plan.confirm_seeds} confirm seeds are too few for a claim;"

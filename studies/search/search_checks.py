@@ -210,6 +210,7 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
     pruned = steps is not None and plan.name == plan.spec.name
     return [
         *_quick_notes(plan.spec.name, plan.settings, plan.origins),
+        *_few_notes(plan),
         *source.notes,
         *ordered,
         *SAMPLERS[search.sampler].notes(source.search, search.sampler_options),
@@ -228,6 +229,17 @@ def _quick_notes(study: str, settings: Settings, origins: Mapping[str, str]) -> 
         if source == GENERAL_QUICK
     )
     return [f"--quick: {study} has no quick={{…}} of its own, so it is {said}"]
+
+
+def _few_notes(plan: Plan) -> list[str]:
+    """Say that there are not enough trials for a comparison."""
+    choices, few = len(plan.spec.choices), counted(plan.trials, "trial")
+    if plan.trials >= choices:
+        return []
+    return [
+        f"search.trials: {few} for {choices} choices of {plan.spec.scientific}: those that get"
+        f" none are not compared; take at least {choices}"
+    ]
 
 
 def goal_notes(goals: Goals, settings: Settings) -> Iterator[str]:

@@ -29,6 +29,7 @@ class TrackerProcess:
         self, name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str
     ) -> None:
         self.name = name
+        self._offline = name == "wandb" and settings.wandb.mode != "online"
         self._seconds = seconds
         self._log = folder / "trackers" / f"{name}.log"
         environment = dict(os.environ)
@@ -67,8 +68,9 @@ class TrackerProcess:
                 self._process.wait(timeout=min(SAID_AFTER, self._seconds))
             if say is not None and self._process.poll() is None:
                 # It has a low priority, so on a busy machine it lags behind the study.
+                where = " (offline, nothing is uploaded)" if self._offline else ""
                 say(
-                    f"waiting for {self.name} to keep the rest of the study, at most"
+                    f"waiting for {self.name}{where} to write the rest of the study, at most"
                     f" {self._seconds:g} s (tracking.finish_seconds)"
                 )
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -120,7 +120,10 @@ class WandB(Tracker):
         self._study = None
         if self._keeper.online:
             return f"{run.url or run.project}"
-        return f"runs kept in {self._keeper.folder}; upload: {self._place.sync}"
+        return (
+            f"offline, nothing is uploaded; runs kept in {self._keeper.folder};"
+            f" upload them: {self._place.sync}"
+        )
 
     def _log_files(self, study: Study, run: Any) -> None:
         from wandb import Artifact

@@ -52,6 +52,12 @@ def very_few(digits: Data) -> Data:
     return cut(digits, 100, 50)
 
 
+@pytest.fixture(scope="session")
+def tiny(digits: Data) -> Data:
+    """45 images to train, 20 to validate."""
+    return cut(digits, 45, 20)
+
+
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Build a configuration of one quick fp32 epoch; keywords write ``__`` for a dot."""

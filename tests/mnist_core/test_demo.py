@@ -285,6 +285,22 @@ def test_a_named_model_is_first_and_none_is_listed_twice(a_run, a_study, runs):
         assert [one.title for one in choices.gather(what, runs=runs).models] == everything
 
 
+def test_the_winner_of_a_quick_run_is_last_and_goes_by_its_folders_name(a_study, runs):
+    a_study.rename(a_study.with_name("optim_search-quick"))
+    everything = ["packaged model", "packaged model", "winner of optim_search-quick"]
+    assert [one.title for one in choices.gather(None, runs=runs).models] == everything
+    named = choices.gather("optim_search-quick", runs=runs)
+    assert [one.title for one in named.models] == [everything[k] for k in (2, 0, 1)]
+    with pytest.raises(UserError, match="optim_search-quick"):
+        choices.gather("optim_search", runs=runs)
+
+
+def test_without_any_run_it_begins_with_a_packaged_model(runs):
+    assert choices.gather(None, runs=runs).models[0].title == "packaged model"
+    with pytest.raises(UserError, match="optim_search"):
+        choices.gather("optim_search", runs=runs)
+
+
 def test_a_model_of_other_images_is_left_out_or_refused(a_model, runs, tmp_path):
     of_colour = Images(32, 32, 3, mean=(0.5,) * 3, std=(0.2,) * 3)
     file = keep(tmp_path / "colour.safetensors", a_model, about=of_colour)

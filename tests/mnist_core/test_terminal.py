@@ -38,6 +38,17 @@ def test_a_terminal_that_only_adds_lines(screen, monkeypatch, name, value):
     assert not make_console().is_terminal
 
 
+@pytest.mark.parametrize(
+    ("columns", "width"), [("120", 120), ("40", 40), (None, 100), ("", 100), ("0", 100), ("x", 100)]
+)
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch, columns, width):
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert make_console().width == width
+
+
 def test_colour_asked_for_is_no_terminal(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     file = io.StringIO()

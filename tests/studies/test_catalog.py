@@ -1,6 +1,7 @@
 """The catalog: discovery by module, and what must hold for every study in it."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,17 @@ def test_names_do_not_import_the_studies():
     sys.modules.pop("studies.catalog.optim_search", None)
     catalog.names()
     assert "studies.catalog.optim_search" not in sys.modules
+
+
+def test_a_study_file_of_no_project_is_named_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        catalog.get("mine_alone")
+    assert "./my_study.py" in str(error.value) and len(str(error.value)) < 160
+    Path("mine_alone.py").write_text("STUDY = None\n")
+    with pytest.raises(ConfigError) as error:
+        catalog.get("mine_alone")
+    assert "./mine_alone.py" in str(error.value) and len(str(error.value)) < 160
 
 
 def test_an_unknown_name_lists_the_valid_ones():

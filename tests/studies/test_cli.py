@@ -244,7 +244,7 @@ def test_ctrl_c_once_finishes_says_how_to_resume_and_loses_nothing(tmp_path, run
     total = len(found) + 2
     done = here("studies.run", *tiny(tmp_path, trials=total), "--engine", "inline")
     assert done.returncode == 0, done.stderr
-    assert f"Search: {total} trials, {len(found)} of them done before" in done.stdout
+    assert f"Search: {total - len(found)} of {total} trials left" in done.stdout
     assert len(states(tmp_path)) == total
     assert set(states(tmp_path)) <= {"COMPLETE", "PRUNED"}
 

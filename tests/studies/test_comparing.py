@@ -145,6 +145,20 @@ def test_settings_that_differ_are_named(studies_of):
     assert done.settings == ("train.epochs: 5 -> 99",)
 
 
+def test_parameters_of_one_study_are_written_plainly(studies_of):
+    """Not as the dictionaries by which they are kept."""
+    a = studies_of["a"]
+    space = {"new": {"type": "Float", "low": 0.001, "high": 0.1, "log": True, "when": None}}
+    space["one"] = {"type": "Choice", "choices": [1, 2], "sets": "", "when": None}
+    other = {**a.settings, "space": {**a.settings["space"], **space}, "constraints": {"size": 3}}
+    done = compare(a, dataclasses.replace(studies_of["b"], settings=other))
+    assert done.settings == (
+        "constraints: nothing -> size 3",
+        "space.new: nothing -> 0.001 to 0.1, log",
+        "space.one: nothing -> 1, 2",
+    )
+
+
 @pytest.mark.parametrize("table", ["train", "data", "objective"])
 def test_other_settings_are_other_trainings(studies_of, table):
     """Equal hyperparameters and seeds over 6 epochs and over one are not the same training."""

@@ -58,7 +58,7 @@ def test_a_study_from_nothing_to_its_best_configuration(finished):
     imported = {line.rpartition("|")[2].strip() for line in lines}
     assert "optuna" in imported  # from the first line to the report, but what the workers need
     assert imported.isdisjoint({"torch", "sklearn", "pandas", "scipy.stats"})
-    assert "a training: " in done.stdout and "; the study: up to " in done.stdout
+    assert "the study takes up to " in done.stdout and "; one training " in done.stdout
     assert "Tie: " in done.stdout or "Best" in done.stdout
     assert "too few for a claim" in done.stdout  # two seeds
     assert (folder / "view.svg").read_text().startswith("<svg")
@@ -111,7 +111,7 @@ def test_a_finished_study_goes_on(copied, here, tmp_path, warm_workers):  # noqa
     options = [*tiny(copied, trials=4), "--engine", "inline", "--read-test-again"]
     more = here("studies.run", *options)
     assert more.returncode == 0, more.stderr
-    assert "Search: 4 trials, 3 of them done before" in more.stdout
+    assert "Search: 1 of 4 trials left" in more.stdout
     assert len(states(copied)) == 4
     assert len(records(copied, "optim_search-quick.confirm")[0]) == 4 * 2
     assert "the test set was read 2 times" in more.stdout

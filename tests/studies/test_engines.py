@@ -16,7 +16,7 @@ from studies.ledger import write_queue
 from studies.ledger.opening import open_search
 from studies.storage.open import close_storage, open_storage
 
-QUICK = ["inline", "local"]
+QUICK = ["fused", "inline", "local"]
 
 
 def run(folder, engine, objective, *, listeners=(), **options):

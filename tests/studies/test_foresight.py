@@ -16,11 +16,14 @@ ASSUMED = SeedError(sd=0.002, images=0.0, source="assumed")
 
 def test_the_line_names_the_share_the_seeds_and_what_is_assumed():
     assert power_text(4, 10, ASSUMED) == (
-        "with 4 seeds a best configuration that is 0.5 points better than all others would be"
-        " shown to be so in 5 of 10 studies; 8 of 10 need 7 seeds (0.2 points of seed sd, assumed)"
+        "with 4 confirm seeds, a configuration that is 0.5 points better than all others is shown"
+        " to be the best in 5 of 10 studies; for 8 of 10, it takes 7 seeds (standard deviation over"
+        " seeds: 0.2 points, assumed)"
     )
     wide = dataclasses.replace(ASSUMED, images=1e-4)
-    assert "in less than 1 of 10 studies; 8 of 10 need more than 64 seeds" in power_text(4, 9, wide)
+    assert " less than 1 of 10 studies; for 8 of 10, it takes more than 64 " in power_text(
+        4, 9, wide
+    )
 
 
 def test_the_share_is_that_of_simulated_studies():
@@ -40,10 +43,10 @@ def test_the_share_is_that_of_simulated_studies():
 def test_an_earlier_confirmation_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     plan = make_plan(tmp_path)
-    assert power_lines(plan)[0].endswith("(0.2 points of seed sd, assumed)")
+    assert power_lines(plan)[0].endswith("(standard deviation over seeds: 0.2 points, assumed)")
     run(plan, toy=Toy(noise=0.05))
-    assert power_lines(plan)[0].endswith("points of seed sd, from its confirmation so far)")
-    assert "(0.2 points" not in power_lines(plan)[0]
+    assert power_lines(plan)[0].endswith(" points, from its confirmation so far)")
+    assert ": 0.2 points" not in power_lines(plan)[0]
 
 
 def test_only_an_accuracy_over_several_seeds_has_one(tmp_path):

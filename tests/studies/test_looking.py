@@ -27,7 +27,7 @@ from studies.core.events import Event
 from studies.dashboard import serve
 from studies.ledger.opening import open_search
 from studies.planning import lookup
-from studies.planning.layers import QUICK_TRIALS
+from studies.planning.layers import QUICK_TRIALS, general_quick
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
 from studies.protocol.fresh_start import start_fresh
@@ -416,11 +416,14 @@ def test_what_describes_no_space(described):
 
 def test_a_small_run_of_a_study_that_says_nothing_of_it(toyland, here):  # noqa: F811
     plan = resolve("plainland", sets={}, quick=True)
-    assert (plan.trials, plan.confirm_seeds, plan.train.epochs) == (QUICK_TRIALS, 3, 1)
+    assert plan.spec.trials < QUICK_TRIALS  # and the small run is never larger
+    assert (plan.trials, plan.confirm_seeds, plan.train.epochs) == (plan.spec.trials, 3, 1)
     said = here("studies", "show", "plainland", "--quick").stdout
-    assert "has no quick={…} of its own" in said and f"search.trials={QUICK_TRIALS}" in said
+    assert "has no quick={…} of its own" in said and f"search.trials={plan.spec.trials}" in said
     assert "of its own" not in here("studies", "show", "toyland", "--quick").stdout
     assert resolve("plainland", sets={"search.trials": 9}, quick=True).trials == 9
+    larger = dataclasses.replace(plan.spec, trials=99)
+    assert general_quick(larger)["search.trials"] == QUICK_TRIALS
 
 
 def test_a_quick_study_is_named_where_the_whole_one_is_missing(tmp_path, monkeypatch, toyland):  # noqa: F811

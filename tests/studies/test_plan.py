@@ -209,12 +209,19 @@ def test_plans_are_frozen_printable_and_travel():
     assert again.fingerprint() == plan.fingerprint()
 
 
+def test_a_source_is_a_file_that_is_there_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rows = {row.name: row for row in describe(plan_of())}
+    file = Path(rows["batch_size"].source.removesuffix(" (fixed)"))
+    assert file.is_absolute() and file.is_file()
+
+
 def test_describe_names_values_and_sources():
     conf = "grad_clip = 2.0\n[search]\nsampler_options = {n_startup_trials = 5}"
     rows = {row.name: row for row in describe(plan_of(conf=conf, search__trials=70, epochs=2))}
     assert rows["epochs"] == ("epochs", "2", "--set")
     assert rows["grad_clip"] == ("grad_clip", "2.0", "conf.toml")
-    assert rows["batch_size"].source == "studies/catalog/optim_search.py (fixed)"
+    assert rows["batch_size"].source.endswith("studies/catalog/optim_search.py (fixed)")
     assert rows["precision"].source == "default"
     assert rows["search.sampler_options"].value == "{'n_startup_trials': 5}"
     assert rows["search.trials"].value.startswith("70, ")

@@ -135,10 +135,10 @@ def test_the_line(tmp_path):
     # The median of both workers: 30 s and 60 s, 45 s on average.
     whole = 45 * trainings / 2
     assert text == (
-        "a training: 30 s to 1:00 (3.0 s to 6.0 s an epoch), 1,000 parameters,"
-        " 1.23 to 2.47 MFLOP a sample, 2.0 GiB a worker;"
-        f" the study: up to {int(whole // 60)}:{int(whole % 60):02}, less what is pruned"
-        " (an estimate from two steps each)"
+        "estimate, from two steps each: the study takes up to"
+        f" {int(whole // 60)}:{int(whole % 60):02}, less what is pruned;"
+        " one training 30 s to 1:00 (3.0 s to 6.0 s an epoch), 1,000 parameters,"
+        " 1.23 to 2.47 MFLOP a sample, 2.0 GiB a worker"
     )
 
 
@@ -150,22 +150,24 @@ def test_a_space_of_several_sizes_is_not_said_to_be_like_its_defaults(tmp_path):
     each = plan.trainings / plan.workers
     largest = Largest(seconds=100.0, parameters=2_000_000)
     some = dataclasses.replace(found(2.0), others=True)
-    assert " the study: 42 s if all train like the defaults, less what" in describe(each, [some])
+    assert " the study takes 42 s if all train like the defaults, less what" in describe(
+        each, [some]
+    )
     as_fast = dataclasses.replace(some, largest=dataclasses.replace(largest, seconds=1.9))
     assert describe(each, [as_fast]) == describe(each, [some])
     text = describe(each, [dataclasses.replace(some, largest=largest)])
-    assert trainings == 42 and text.startswith("a default training: 2.0 s (0.2 s an epoch), 1,000")
+    assert trainings == 42 and "; a default training 2.0 s (0.2 s an epoch), 1,000" in text
     assert (
-        "; the largest of the space: 1:40, 2,000,000 parameters; the study: 42 s if all train like"
-        " the defaults, up to 35:00 if all train like the largest, less what is pruned" in text
+        " the study takes 42 s if all train like the defaults, up to 35:00 if all train like the"
+        " largest, less what is pruned" in text
     )
+    assert text.endswith("; the largest of the space: 1:40, 2,000,000 parameters")
 
 
 def test_one_of_a_kind_is_no_range(tmp_path):
     text = describe(1, [found(5.0)])
-    assert text.startswith(
-        "a training: 5.0 s (0.5 s an epoch), 1,000 parameters, 1.23 MFLOP a sample, "
-    )
+    said = "; one training 5.0 s (0.5 s an epoch), 1,000 parameters, 1.23 MFLOP a sample, "
+    assert said in text
 
 
 def test_a_study_without_defaults_measures_the_ends_of_its_space(tmp_path, monkeypatch):

@@ -129,7 +129,7 @@ def test_losers_get_fewer_seeds_and_the_winner_is_the_same(tmp_path):
     text = markdown(result)
     assert (
         f"({rows['adagrad'].stopped_after}) |" in text
-        and "stopped by the race after n of 8" in text
+        and "the race stopped it after n of 8" in text
     )
     assert not any("confirm seeds have a value" in line for line in warnings(result))
     assert all(row.test.n == row.confirm.n for row in result.rows)

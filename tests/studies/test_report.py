@@ -66,7 +66,7 @@ def test_the_table_is_readable_when_piped(result):
     text = " ".join(out.getvalue().split())
     for label in ("sgd", "adam", "adagrad", "adam (default)"):
         assert f"| {label} " in text
-    assert "intervals that all hold together" in text
+    assert "intervals of the table hold together" in text
     assert "the randomness of training, not the choice of the images" in text
 
 
@@ -75,7 +75,7 @@ def test_sentences(result):
     assert best[0].startswith("Best: adam, ")
     assert best[0].endswith("; better than each of the 2 others confirmed.")
     assert best[1].startswith("As tuned here (best of ") and "(default)" not in best[1]
-    assert "Nothing is known of adagrad: not confirmed." in best
+    assert "Not confirmed, so not judged: adagrad." in best
     assert any(line.startswith("Against adam (default): ") for line in best)
     said = warnings(result)
     assert any(line.startswith("adagrad: none of its") for line in said)
@@ -149,10 +149,23 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     lines = verdict_lines(result)
     assert lines[0].startswith("Best as far as can be told: adam, ")
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
-    assert lines[1].startswith("Too noisy to tell from it: sgd (96.00 ")
+    assert lines[1].startswith("Too noisy to be told apart from it: sgd (96.00 ")
     assert any("0 and 100 %" in note for note in notes(result))
+    assert any(note.startswith("too noisy: ") for note in notes(result))
+    assert not any(note.startswith("collapsed: ") for note in notes(result))
     monkeypatch.setattr(type(result), "noisy", ("sgd", "adagrad"))
     assert verdict_lines(result)[0].endswith(" on 3 fresh seeds.")
+
+
+def test_a_quick_run_says_that_it_answers_nothing(tmp_path, monkeypatch):
+    result = confirmed(tmp_path, monkeypatch, {"adam": [0.97, 0.98], "sgd": [0.9, 0.91]})
+    assert not any("--quick" in line for line in verdict_lines(result))
+    plan = dataclasses.replace(result.plan, name=f"{result.plan.spec.name}-quick")
+    small = dataclasses.replace(result, plan=plan)
+    (said,) = [line for line in verdict_lines(small) if "--quick" in line]
+    assert f"{plan.trials} trials" in said and f"{plan.confirm_seeds} seeds" in said
+    # The answer comes first: lists and pages show the first sentence alone.
+    assert verdict_lines(small)[0] == verdict_lines(result)[0]
 
 
 def test_collapsed_seeds_are_said_in_words(tmp_path, monkeypatch):
@@ -168,6 +181,8 @@ def test_collapsed_seeds_are_said_in_words(tmp_path, monkeypatch):
     lines = verdict_lines(result)
     assert lines[0].startswith("Best: adam, ") and "sgd: 2 of 3 seeds collapsed." in lines
     assert " (2/3 collapsed) |" in markdown(result)
+    assert any(note.startswith("collapsed: ") for note in notes(result))
+    assert not any(note.startswith("too noisy: ") for note in notes(result))
     # Its mean is of the sound seed, so nothing else in its row is of the collapsed ones.
     assert rows["sgd"].gap is None and rows["sgd"].confirm.mean == 0.9
     assert not any("confirm seeds have a value" in line for line in warnings(result))
@@ -185,7 +200,7 @@ def test_the_default_that_is_its_choices_best_has_one_interval(tmp_path, monkeyp
     one, two = rows["adam"], rows["adam (default)"]
     assert one.candidate.params == two.candidate.params
     assert (one.confirm, repr(one.gap)) == (two.confirm, repr(two.gap))
-    assert any(line.startswith("Only the default was tried of ") for line in verdict_lines(result))
+    assert "For each choice only the default was tried." in verdict_lines(result)
 
 
 def judged_by_images(tmp_path, monkeypatch, value):
@@ -216,10 +231,12 @@ def test_every_number_says_what_it_was_measured_on(tmp_path, monkeypatch, value)
     assert result.verdicts.images == (value == 0.9)
     assert "fresh seeds (100 confirm images)" in verdict_lines(result)[0]
     text = " ".join(notes(result))
-    assert "mean of the fresh seeds on the 100 confirm images" in text
+    assert "mean over fresh seeds on the 100 confirm images" in text
     assert "val_accuracy (validation images)" in text and "on the test images (" in text
-    assert "an end at 0 means: shown to be worse" in text
-    assert metric_title(result) == "val_accuracy %, in the column confirm confirm_accuracy"
+    assert "ends at 0: shown to be worse" in text
+    assert (
+        metric_title(result) == "val_accuracy in the search, confirm_accuracy in confirm, both in %"
+    )
     record = best_config(result)["record"]["confirm"]
     assert record["judged_on"] == "100 confirm images"
     # The tables name the images as well, and which of them each model got wrong.
@@ -276,6 +293,9 @@ def test_an_interval_without_width_is_said(result, tmp_path, monkeypatch):
     row = dataclasses.replace(result.rows[0], confirm=mean_interval([0.98] * 3))
     changed = dataclasses.replace(result, rows=(row, *result.rows[1:]))
     assert any("all seeds gave the same value" in line for line in warnings(changed))
+    rows = [dataclasses.replace(row, confirm=row.confirm) for row in (row, row)]
+    both = dataclasses.replace(result, rows=tuple(rows))
+    assert sum("all seeds gave the same value" in line for line in warnings(both)) == 1
 
 
 def test_markdown_holds_what_the_terminal_shows(result):
@@ -326,7 +346,7 @@ def test_plain_view_is_a_line_for_each_end():
         for event in _events():
             view(event)
     assert lines[0] == "hello"
-    assert lines[1] == "Search: 4 trials, 1 of them done before"
+    assert lines[1] == "Search: 3 of 4 trials left"
     assert lines[2].startswith("[2/4] trial 1 complete 95.00 %  1.0 s  best 95.00 %  adam lr=0.01")
     assert "lost" in lines[3] and "will be run again" in lines[3]
     assert "Bad: [x]" in lines[4]

@@ -140,10 +140,24 @@ def test_validation_values_do_not_stand_under_the_heading_of_the_test(whole):
     plan, page = whole
     result = stored_study.read(plan).result
     text = page_file.render([page])
-    below = text.partition(">Test</h")[2].partition("</section>")[0]
+    below = text.partition(">Test</h")[2].partition("<h")[0]
     assert result_section.test_text(result) in html.unescape(below) and "<table" not in below
     above = text.partition(">Value on each fresh seed</h")[2].partition("<h")[0]
     assert seeds(result).caption in html.unescape(above)
+
+
+def test_what_was_confirmed_stands_before_the_search(whole):
+    """A phone shows the first columns only."""
+    head = table(whole[1], "val_accuracy %, best first").head
+    assert head[1:3] == ("confirm", "minus best") and head[-1] == "its best configuration"
+    assert head.index("test") < head.index("search") < head.index("s")
+
+
+def test_seeds_that_collapsed_stand_below_the_value():
+    cell = page_file.environment().filters["cell"]
+    assert cell("92.87 [65.81, 100.00] (1/3 collapsed)").endswith("(1/3 collapsed)</span>")
+    assert cell("98.89 (2)") == "98.89 (2)"
+    assert "<script" not in cell(f"{EVIL} ({EVIL} collapsed)")
 
 
 def levels(text):
@@ -394,6 +408,10 @@ def test_several_studies_are_one_page(tmp_path):
     assert compare(a, b).verdict.sentence in found.text and "compare" in found.ids
     assert "Confirmed values of all studies on one axis" in found.labels
     assert "The best value so far of each study" in found.labels
+    assert "B less A with its interval, for each thing that both measured" in found.labels
+    # No figure with an axis of its own stands before them.
+    assert "<svg" not in out.read_text().partition('id="compare"')[0]
+    assert found.text.index("A: optim_search") < found.text.index("B: optim_search")
     assert out.with_suffix(".md").read_text().count("# optim_search") == 2
 
 

@@ -229,3 +229,9 @@ def test_enqueued_configurations_take_nothing_away(tuneland):
     for name, place in (("tuneland", 0), ("beatland", 1)):
         trials = studies.run(name, set=given, plain=True).trials
         assert len(trials) == 8 and trials.iloc[place]["param.sgd.lr"] == 0.02
+
+
+def test_fewer_trials_than_choices_go_to_one_choice_each():
+    kinds = len(SPACE.parameters["optim.name"].choices)
+    spec = StudySpec(name="few", goal="?", scientific="optim.name", trials=kinds - 1, space=SPACE)
+    assert spec.promised == 1

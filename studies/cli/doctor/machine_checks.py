@@ -31,7 +31,7 @@ def processors(engine: EngineSettings, *, root: Path = Path("/")) -> Finding:
     try:
         workers, threads = share(
             available=usable,
-            workers=0 if on_ray else engine.workers,
+            workers=0 if on_ray else 1 if engine.name == "fused" else engine.workers,
             threads=0 if on_ray else engine.threads,
             tasks=MOST_WORKERS,
             on_gpu=False,

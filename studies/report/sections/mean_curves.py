@@ -1,6 +1,6 @@
 """Mean curves of each choice with their bands: the metric, and beside it the losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from studies.analysis import figure_data
 from studies.analysis.figure_data import Band
@@ -15,8 +15,6 @@ SHOWN = 8
 _POINTS = 60
 _LETTERS = 16
 """Letters of a choice's name at the end of its line."""
-_LINE = 13
-"""Pixels between two such names."""
 
 
 def figures(page: Material) -> list[Figure]:
@@ -86,7 +84,7 @@ def _figure(
         height=300,
         right=16 + 8 * longest,
     )
-    ends = _ends(chart, bands)
+    ends = chart.apart({band.choice: band.mean[-1][1] for band in bands if band.mean})
     for index, band in enumerate(bands):
         low, high = (figure_data.thinned(line, _POINTS) for line in (band.low, band.high))
         chart.area(low, high, f"choice{index}")
@@ -106,16 +104,3 @@ def _figure(
     if any(scale.off(y) for band in bands for _, y in band.mean):
         said += " What lies off the chart is cut."
     return Figure(f"Mean {name}", chart.render(), said)
-
-
-def _ends(chart: Chart, bands: Sequence[Band]) -> Mapping[str, float]:
-    """Return at which pixel the name of each line stands; names do not cover each other."""
-    places = sorted((chart.up(band.mean[-1][1]), band.choice) for band in bands if band.mean)
-    found: dict[str, float] = {}
-    below = 0.0
-    for at, choice in places:
-        below = max(at, below + _LINE if found else at)
-        found[choice] = below
-    over = below - chart.up(chart.y.low)
-    # They grow downwards; as many pixels as they leave the chart they move up.
-    return {choice: at - max(0.0, over) for choice, at in found.items()}

@@ -1,5 +1,7 @@
 """Result: the table, confirmed values with their intervals, the Pareto front, the test set."""
 
+from collections.abc import Sequence
+
 from mnist_core.console.plain_text import counted
 from studies.analysis import figure_data, scales
 from studies.analysis.result import StudyResult
@@ -38,16 +40,17 @@ _MARKS = {
     "": ("dot", "complete"),
 }
 """Shape and colour of a row's mark."""
+_OF_SEARCH = ("trials", "search", "luck")
 
 
 def section(page: Material) -> Section:
     """Return the section."""
     result = page.result
-    test = Group((Heading("Test"), Text(test_text(result))))
+    test = (Heading("Test"), Text(test_text(result)))
     confirmed, of_seeds = forest(result), seeds(result)
     drawn: list[Block] = list(front.figures(result, page.search, page.values))
     drawn += [confirmed] if confirmed else []
-    drawn += two_verdicts(result) if confirmed else []
+    drawn.append(Group((*(two_verdicts(result) if confirmed else ()), *test)))
     if (over_numbers := trend.figure(result)) is not None:
         drawn.append(over_numbers)
     if of_seeds:
@@ -55,22 +58,40 @@ def section(page: Material) -> Section:
     return Section(
         "result",
         "Result",
-        (results(result), Notes(tuple(notes(result))), Figures((*drawn, test))),
+        (results(result), Notes(tuple(notes(result))), Figures(tuple(drawn))),
     )
 
 
 def results(result: StudyResult) -> Table:
     """Return a row for each scientific value and the default, best first."""
+    head = headings(result)
+    order = _answers_first(head)
     return Table(
         caption=f"{metric_title(result)}, best first",
-        head=(*headings(result), "configuration" if result.several else "its best configuration"),
+        head=(
+            *(head[column] for column in order),
+            "configuration" if result.several else "its best configuration",
+        ),
         rows=tuple(
-            (*cells(result, row), params_text(row.candidate.params) if row.candidate else "-")
+            (
+                *(cells(result, row)[column] for column in order),
+                params_text(row.candidate.params) if row.candidate else "-",
+            )
             for row in result.shown_rows
         ),
         marks=tuple(result.standing(row) for row in result.shown_rows),
         style="results",
     )
+
+
+def _answers_first(head: Sequence[str]) -> list[int]:
+    """Return the order of the columns: those of the search stand behind what was confirmed.
+
+    A phone shows the first two or three columns of a table.
+    """
+    search = [place for place, name in enumerate(head) if name in _OF_SEARCH]
+    others = [place for place in range(len(head)) if place not in search]
+    return [*others[:-1], *search, others[-1]]
 
 
 def seeds(result: StudyResult) -> Table | None:
@@ -88,7 +109,10 @@ def seeds(result: StudyResult) -> Table | None:
             (row.label, *(bare_text(metric, row.values.get(seed)) for seed in seeds))
             for row in rows
         ),
-        marks=tuple("best" if row.label == result.best else "" for row in rows),
+        marks=tuple(
+            standing if (standing := result.standing(row)) in ("best", "runner-up") else ""
+            for row in rows
+        ),
     )
 
 
@@ -102,7 +126,8 @@ def test_text(result: StudyResult) -> str:
     models = len(result.test.values)
     said = f"The test set was read {counted(len(times), 'time')}"
     judged = counted(models, words_of(result).judged)
-    said += f" ({', '.join(times)}), of {judged}, after everything was chosen."
+    at = ", ".join(time.replace("T", " ") for time in times)
+    said += f" ({at}), of {judged}, after everything was chosen."
     row = result.best_row
     if row is not None and row.test is not None:
         metric = result.plan.spec.metric.removeprefix("val_")
@@ -123,7 +148,7 @@ def test_text(result: StudyResult) -> str:
     return said
 
 
-def two_verdicts(result: StudyResult) -> list[Group]:
+def two_verdicts(result: StudyResult) -> list[Heading | Text]:
     """Return the verdicts, apart; the marks in the picture show the first one only."""
     if result.several:
         return []
@@ -132,8 +157,7 @@ def two_verdicts(result: StudyResult) -> list[Group]:
         (f"Which {result.plan.spec.scientific} is best, tuned like this", choice_lines(result)),
         (f"How the value changes over {result.plan.spec.scientific}", trend_lines(result)),
     )
-    blocks = [one for head, lines in said if lines for one in (Heading(head), Text(lines[0]))]
-    return [Group(tuple(blocks))] if blocks else []
+    return [one for head, lines in said if lines for one in (Heading(head), Text(lines[0]))]
 
 
 def forest(result: StudyResult) -> Figure | None:
@@ -177,4 +201,4 @@ def forest(result: StudyResult) -> Figure | None:
     called = words_of(result)
     tested = f"; squares: mean of {called.models} {called.tested}."
     said += tested if result.test.values else "."
-    return Figure("Confirmed on fresh seeds", chart.render(), said, in_overview=True)
+    return Figure("Confirmed on fresh seeds", chart.render(), said)

@@ -47,4 +47,4 @@ def figure(result: StudyResult) -> Figure | None:
         f"Dots: each level as tuned here, with 95 % intervals that have the luck of the search in"
         f" them and all hold together. Line: fitted {form}; faint: its 95 % band, point by point."
     )
-    return Figure(f"Trend over {name}", chart.render(), said, in_overview=True)
+    return Figure(f"Trend over {name}", chart.render(), said)

@@ -1,0 +1,1 @@
+"""Several trainings of one architecture whose steps are computed together."""
