@@ -1,13 +1,14 @@
-"""Max pooling by machine code of our own against torch's: one layer, and whole trainings.
+"""Pooling and batch norm by machine code of our own against torch's: layers, and whole trainings.
 
     python benchmarks/pooling.py                             # layers only: half a minute
     python benchmarks/pooling.py --models net cnn --record   # and trainings: some 10 minutes
 
 Both sides are this project's trainer; ``MNIST_STUDIES_KERNELS=torch`` is all that differs. In the
 first table the two take turns in one process: forward and backward pass of the pooling and the ReLU
-behind it, on the maps of ``net``, ``cnn`` and ``siamese``; medians, milliseconds. In the second
-each training is a fresh process, and the two take turns; validation is not counted in images/s.
-Losses must be equal to the last bit: the program ends with an error if one is not.
+behind it, for "norm" with a batch norm before them, on the maps of some models; medians,
+milliseconds. In the second each training is a fresh process, and the two take turns; validation is
+not counted in images/s. Losses must be equal to the last bit: the program ends with an error if one
+is not.
 """
 
 import argparse
@@ -25,6 +26,11 @@ LAYERS = {
     "net, 2nd": (64, 64, 10, 10),
     "cnn": (64, 64, 24, 24),
     "siamese, 1st": (512, 32, 28, 28),
+    "siamese, 1st, norm": (512, 32, 28, 28),
+    "siamese, 2nd, norm": (512, 64, 14, 14),
+    "siamese, 3rd, norm without pooling": (512, 128, 7, 7),
+    "flex_cnn, 1st, norm": (64, 32, 28, 28),
+    "flex_cnn, 2nd, norm": (64, 48, 14, 14),
 }
 """Maps before the pooling: images, channels, rows, columns."""
 
@@ -49,7 +55,7 @@ def main() -> None:
     text = "\n\n".join([measure.environment(measure.cpu_name()), *parts])
     print(text)
     if args.record:
-        measure.record("max pooling, torch's and ours", text)
+        measure.record("max pooling and batch norm, torch's and ours", text)
 
 
 def layers(threads: list[int], rounds: int) -> str:
@@ -66,14 +72,17 @@ def layers(threads: list[int], rounds: int) -> str:
         for precision in PRECISIONS:
             for name, shape in LAYERS.items():
                 rows.append(
-                    [f"{name}, {precision}, {count} threads", *_layer(shape, precision, rounds)]
+                    [
+                        f"{name}, {precision}, {count} threads",
+                        *_layer(name, shape, precision, rounds),
+                    ]
                 )
     torch.set_num_threads(before)
     header = ["forward + backward, ms", "torch", "ours", "x", "min..max"]
     return measure.table(header, rows)
 
 
-def _layer(shape: tuple[int, ...], precision: str, rounds: int) -> list[str]:
+def _layer(name: str, shape: tuple[int, ...], precision: str, rounds: int) -> list[str]:
     import torch
     from torch import nn
 
@@ -82,7 +91,11 @@ def _layer(shape: tuple[int, ...], precision: str, rounds: int) -> list[str]:
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     maps = torch.randn(shape).to(dtype).contiguous(memory_format=torch.channels_last)
     maps.requires_grad_()
-    model = FusedSequential(nn.MaxPool2d(2), nn.ReLU())
+    model = FusedSequential(
+        *([nn.BatchNorm2d(shape[1])] if "norm" in name else []),
+        *([] if "without pooling" in name else [nn.MaxPool2d(2)]),
+        nn.ReLU(),
+    )
     gradient = torch.randn_like(model(maps))
 
     def milliseconds(fused: bool) -> tuple[float, Any]:

@@ -178,6 +178,7 @@ def supervisors(quick: bool) -> str:
                 seconds = _joined(programs, members[1:], url, size, lost=lost)
                 command = [sys.executable, measure.HERE / "ours" / "study_states.py", url, "crowd"]
                 found = programs.result(members[0], "states", command)
+            said = "".join(programs.output(member, "study") for member in members[1:])
         ended = found["states"].get("COMPLETE", 0) + found["states"].get("PRUNED", 0)
         if ended != size or not found["numbers"]:
             raise SystemExit(f"error: {count} supervisors: trials are missing: {found}")
@@ -187,7 +188,7 @@ def supervisors(quick: bool) -> str:
                 f"{size}",
                 f"{found['seconds']:.1f}",
                 f"{size / found['seconds']:.2f}",
-                f"{found['again']}",
+                f"{said.count('SupervisorDied')}",
                 f"{seconds:.0f}",
             ]
         )

@@ -3,7 +3,7 @@
     python benchmarks/ours/study_states.py URL STUDY
 
 Its last line is JSON: ``states``, how many trials ended in each; ``numbers``, whether none is
-missing; ``seconds`` from the first begin to the last end; ``again``, how many were run again.
+missing; ``seconds`` from the first begin to the last end.
 """
 
 import json
@@ -24,7 +24,6 @@ def main() -> None:
         "states": Counter(trial.state.name for trial in trials),
         "numbers": [trial.number for trial in trials] == list(range(len(trials))),
         "seconds": (ended - begun).total_seconds(),
-        "again": sum(trial.user_attrs.get("attempt", 0) > 0 for trial in trials),
     }
     print(json.dumps(found))
 

@@ -65,7 +65,7 @@ class _Pool(torch.autograd.Function):
         (places,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
             return _differentiable(gradient, places, ctx.shape), None
-        return _gradient(gradient, places, ctx.shape), None
+        return gradient_of(gradient, places, ctx.shape), None
 
 
 def _pooled(maps: Tensor, places: Tensor | None, *, relu: bool) -> Tensor:
@@ -74,7 +74,8 @@ def _pooled(maps: Tensor, places: Tensor | None, *, relu: bool) -> Tensor:
     return pooled
 
 
-def _gradient(gradient: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+def gradient_of(gradient: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
+    """Return the gradient of the maps from that of the result and the winners' places."""
     maps = _empty(shape, gradient.dtype)
     pooled = gradient.contiguous(memory_format=torch.channels_last)
     _run(_backward(_FORMATS[gradient.dtype].bits), maps, pooled, places)
@@ -82,7 +83,7 @@ def _gradient(gradient: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _differentiable(gradient: Tensor, places: Tensor, shape: torch.Size) -> Tensor:
-    """Return what ``_gradient`` returns, by operations that torch can differentiate."""
+    """Return what ``gradient_of`` returns, by operations that torch can differentiate."""
     maps = gradient.new_zeros(shape)
     rows, columns = (2 * side for side in places.shape[2:])
     for place in range(4):

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core.kernels import adam, half_weights, max_pool, torch_parts
+from mnist_core.kernels import adam, batch_norm, half_weights, max_pool, torch_parts
 from mnist_core.kernels import relu as relu_kernel
+from mnist_core.kernels.batch_norm import Behind
 
 
 class FusedSequential(nn.Sequential):
-    """``nn.Sequential`` that computes a pooling with its ReLU, and others in place."""
+    """``nn.Sequential`` that computes norm, pooling and ReLU together, other ReLUs in place."""
 
     # The layers stay torch's own: names in checkpoints, summaries and exports are the usual ones.
 
@@ -22,19 +23,35 @@ class FusedSequential(nn.Sequential):
         """Return the output of the last layer."""
         if not self.fused or torch.compiler.is_compiling():
             return super().forward(input)  # type: ignore[no-any-return, no-untyped-call]
-        values, layers = input, list(self)
-        while layers:
-            layer = layers.pop(0)
-            relu = bool(layers) and _is_relu(layers[0])
-            if _is_pooling(layer) and max_pool.takes(values, relu=relu):
-                values = max_pool.pool(values, relu=relu)
-                del layers[:relu]
-                continue
-            values = _layer(layer, values)
-            if relu and _is_between_convolutions(layer, layers[1:]) and relu_kernel.takes(values):
-                values = relu_kernel.relu(values)
-                del layers[0]
-        return values
+        return compute(input, list(self))
+
+
+def compute(values: Tensor, layers: list[nn.Module]) -> Tensor:
+    """Return what ``layers`` one after the other make of ``values``; the list is used up."""
+    while layers:
+        layer = layers.pop(0)
+        behind = _behind(layers)
+        if type(layer) is nn.BatchNorm2d and batch_norm.takes(values, layer, behind):
+            values = batch_norm.norm(values, layer, behind)
+            del layers[: behind.pool + behind.relu]
+            continue
+        relu = bool(layers) and _is_relu(layers[0])
+        if _is_pooling(layer) and max_pool.takes(values, relu=relu):
+            values = max_pool.pool(values, relu=relu)
+            del layers[:relu]
+            continue
+        values = _layer(layer, values)
+        if relu and _is_between_convolutions(layer, layers[1:]) and relu_kernel.takes(values):
+            values = relu_kernel.relu(values)
+            del layers[0]
+    return values
+
+
+def _behind(layers: list[nn.Module]) -> Behind:
+    """Return what of ``layers`` is computed together with a norm before them."""
+    pool = bool(layers) and _is_pooling(layers[0])
+    following = layers[1:] if pool else layers
+    return Behind(pool, bool(following) and _is_relu(following[0]))
 
 
 def _layer(layer: nn.Module, values: Tensor) -> Tensor:

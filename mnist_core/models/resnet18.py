@@ -6,11 +6,11 @@ for small images, 3 x 3, stride 1, no pooling, so the stages see 28, 14, 7 and 4
 """
 
 from torch import nn
-from torchvision.models import resnet  # type: ignore[import-untyped]
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
+from mnist_core.models._fused_resnet import BasicBlock, ResNet
 
 OPTIONS = {"stem": 3}
 
@@ -25,7 +25,7 @@ def check(config: ModelConfig) -> None:
 
 def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``resnet18`` with torchvision's own way to draw first weights."""
-    model: nn.Module = resnet.resnet18(num_classes=n_classes)
+    model: nn.Module = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=n_classes)
     if config.stem == 3:
         model.conv1 = nn.Conv2d(images.channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()

@@ -2,70 +2,81 @@
 
 import logging
 import sqlite3
-import threading
 from collections.abc import Callable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import sqlalchemy
 
 SAID_AFTER: Final = 3.0  # seconds
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
-class Waiting:
-    """Says once that ``place`` is waited for, unless the wait ends within ``SAID_AFTER``."""
+@dataclass(frozen=True)
+class Patience:
+    """How a statement waits for an SQLite file that another program has locked.
 
-    def __init__(self, place: str, most: float) -> None:
-        self._timer = threading.Timer(SAID_AFTER, _say, (place, most))
-        self._timer.daemon = True
+    It first waits for ``SAID_AFTER``; then it says so, and waits for the rest. No clock runs
+    beside it, and what is merely slow is not taken for a wait.
 
-    def __enter__(self) -> None:
-        """Begin to wait."""
-        self._timer.start()
+    Attributes:
+        place: the file, named in the line.
+        most: seconds in all.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        """End the wait."""
-        self._timer.cancel()
+    place: str
+    most: float
 
+    @property
+    def first(self) -> int:
+        """Milliseconds until it says so."""
+        return round(1000 * min(SAID_AFTER, self.most))
 
-def say_waits(engine: sqlalchemy.Engine, place: str, most: float) -> None:
-    """Say it when a statement of an SQLite ``engine`` waits for a lock; ``most`` in seconds."""
-    # A statement first waits for ``SAID_AFTER``, then, said, for the rest. No clock runs beside it.
-    first = round(1000 * min(SAID_AFTER, most))
-    rest = round(1000 * most) - first
-
-    def patiently(cursor: sqlite3.Cursor, execute: Callable[[], object]) -> bool:
+    def run(self, connection: sqlite3.Connection, execute: Callable[[], T]) -> T:
+        """Return what ``execute`` returns, a statement of ``connection``."""
         try:
-            execute()
+            return execute()
         except sqlite3.OperationalError as error:
+            rest = round(1000 * self.most) - self.first
             # BUSY alone: what was read is too old to write on it, BUSY_SNAPSHOT, no wait mends.
             locked = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            if not (locked and rest and _timeout(cursor.connection) == first):
+            if not (locked and rest and _timeout(connection) == self.first):
                 raise
-            _say(place, most)
-            set_timeout(cursor.connection, rest)
-            execute()
-            set_timeout(cursor.connection, first)
-        return True
+        _log.warning(
+            "%s: another program has locked it; waiting for it, at most %.0f s in all",
+            self.place,
+            self.most,
+        )
+        set_timeout(connection, rest)
+        done = execute()
+        set_timeout(connection, self.first)
+        return done
 
-    def one(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
-        return patiently(cursor, lambda: cursor.execute(statement, parameters))
+    def watch(self, engine: sqlalchemy.Engine) -> None:
+        """Have all statements of ``engine`` wait like this."""
 
-    def many(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
-        return patiently(cursor, lambda: cursor.executemany(statement, parameters))
+        def one(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+            self.run(cursor.connection, lambda: cursor.execute(statement, parameters))
+            return True
 
-    def bare(cursor: Any, statement: str, _context: Any) -> bool:
-        return patiently(cursor, lambda: cursor.execute(statement))
+        def many(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+            self.run(cursor.connection, lambda: cursor.executemany(statement, parameters))
+            return True
 
-    def connected(connection: Any, _record: Any) -> None:
-        # Without a write-ahead log a commit waits as well, in one part.
-        if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
-            set_timeout(connection, first)
+        def bare(cursor: Any, statement: str, _context: Any) -> bool:
+            self.run(cursor.connection, lambda: cursor.execute(statement))
+            return True
 
-    sqlalchemy.event.listen(engine, "do_execute", one)
-    sqlalchemy.event.listen(engine, "do_executemany", many)
-    sqlalchemy.event.listen(engine, "do_execute_no_params", bare)
-    sqlalchemy.event.listen(engine, "connect", connected)
+        def connected(connection: Any, _record: Any) -> None:
+            # Without a write-ahead log a commit waits as well, in one part.
+            if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                set_timeout(connection, self.first)
+
+        sqlalchemy.event.listen(engine, "do_execute", one)
+        sqlalchemy.event.listen(engine, "do_executemany", many)
+        sqlalchemy.event.listen(engine, "do_execute_no_params", bare)
+        sqlalchemy.event.listen(engine, "connect", connected)
 
 
 def set_timeout(connection: sqlite3.Connection, milliseconds: int) -> None:
@@ -75,9 +86,3 @@ def set_timeout(connection: sqlite3.Connection, milliseconds: int) -> None:
 
 def _timeout(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA busy_timeout").fetchone()[0])
-
-
-def _say(place: str, most: float) -> None:
-    _log.warning(
-        "%s: another program has locked it; waiting for it, at most %.0f s in all", place, most
-    )

@@ -15,14 +15,19 @@ from studies.storage.url import shown
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
 """SQL: the advisory lock of the study ``:name``."""
 
-# Both sides notice within a minute that the other machine is gone, and its lock with it.
+# Both sides notice within a minute that the other machine is gone, and its lock with it: a silent
+# connection by keepalives, one with unanswered data by the user timeout (in ms; else 15 minutes).
 _CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 20,
     "keepalives_interval": 10,
     "keepalives_count": 4,
+    "tcp_user_timeout": 60_000,
 }
-_OPTIONS = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
+_OPTIONS = (
+    "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
+    " -c tcp_user_timeout=60000"
+)
 ALEMBIC = "alembic_version"  # the table in which every program with Alembic keeps its version
 
 _AWAY = ("57P01", "57P02", "57P03")

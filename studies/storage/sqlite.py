@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_core.files import check_regular
 from studies.storage.errors import Damaged, NoStudies, StorageError, advised, is_damage, reason
-from studies.storage.patience import Waiting, say_waits, set_timeout
+from studies.storage.patience import Patience, set_timeout
 from studies.storage.sql import SqlStorage
 from studies.storage.url import shown, sqlite_url
 
@@ -41,7 +41,7 @@ class SqliteStorage(SqlStorage):
         super().__init__(url, arguments)
         if not read_only:
             sqlalchemy.event.listen(self.engine, "connect", _set_pragmas)
-        say_waits(self.engine, str(path), BUSY_TIMEOUT)
+        Patience(str(path), BUSY_TIMEOUT).watch(self.engine)
         # Connections that are older than the listeners lack the pragmas.
         self.remove_session()
         self.engine.dispose()
@@ -76,11 +76,6 @@ class SqliteStorage(SqlStorage):
 
 def open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
     """Open the file ``path`` of ``url``; see ``studies.storage.open``."""
-    with Waiting(str(path), BUSY_TIMEOUT):
-        return _open_file(url, path, create=create)
-
-
-def _open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
     read_only = not create and _is_read_only(path)
     check_file(path, create=create, read_only=read_only)
     storage = None
@@ -149,7 +144,11 @@ def _tables(path: Path, *, read_only: bool) -> set[str]:
     connection = None
     try:
         connection = _connect(path, read_only=read_only)
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        patience = Patience(str(path), BUSY_TIMEOUT)
+        set_timeout(connection, patience.first)
+        check = connection.cursor()
+        patience.run(connection, lambda: check.execute("PRAGMA quick_check(1)"))
+        (verdict,) = check.fetchone()
         if verdict != "ok":
             raise Damaged(
                 f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"

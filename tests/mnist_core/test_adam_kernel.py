@@ -77,6 +77,9 @@ def steps(
         optimizers.update(made, [*model.parameters()], scaler=None, grad_clip=clip)
 
 
+FORMS: list[dict[str, object]] = [{}, {"name": "adamw"}, {"name": "adamw", "weight_decay": 0.1}]
+
+
 def built(model: nn.Module, **settings: object) -> torch.optim.Optimizer:
     made = optimizers.build(OptimConfig(**{"name": "adam", **settings}), model.parameters())
     models.keep_half_weights(model, made, torch.bfloat16)
@@ -91,7 +94,7 @@ def kept(model: FusedSequential) -> list[bool]:
     ]
 
 
-@pytest.mark.parametrize("settings", [{}, {"name": "adamw"}, {"weight_decay": 0.1}], ids=str)
+@pytest.mark.parametrize("settings", FORMS, ids=str)
 @pytest.mark.parametrize("options", [{}, {"passes": 3}, {"clip": 0.5}], ids=str)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_model_is_trained_as_by_torch(monkeypatch, settings, options, threads):

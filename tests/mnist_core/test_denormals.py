@@ -138,6 +138,9 @@ def test_no_momentum_stays_at_a_denormal_number(name):
     [
         (OptimConfig(name="adam"), True),
         (OptimConfig(name="adam", eps=1e-20), False),  # as small as the root of a denormal number
+        (OptimConfig(name="rmsprop", weight_decay=1e-5), False),  # draws weights to such numbers
+        (OptimConfig(name="adam", weight_decay=1e-5), False),
+        (OptimConfig(name="adamw", weight_decay=1e-2), True),
         (OptimConfig(name="muon"), False),  # its step multiplies matrices
     ],
     ids=str,

@@ -218,7 +218,7 @@ def test_transformed_models_are_left_to_torch():
     assert torch.equal(torch.func.vmap(model)(images), torch.func.vmap(plain)(images))
 
 
-@pytest.mark.parametrize("name", ["net", "cnn", "net_deep", "drawing_cnn", "flex_cnn"])
+@pytest.mark.parametrize("name", ["net", "cnn", "net_deep", "drawing_cnn"])
 def test_the_models_use_it_in_training_and_evaluation(monkeypatch, name):
     config = models.resolve(ModelConfig(name=name))
     model = models.build(config, 10).to(memory_format=torch.channels_last)

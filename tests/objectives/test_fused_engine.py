@@ -33,7 +33,8 @@ class Searching:
     inner: Any
 
     def __call__(self, task, report):
-        params = {"lr": 1e-4 + 0.006 * task.params["x"] ** 2}
+        # From the seventh trial on it learns nothing, so a pruner stops it.
+        params = {"lr": 1e-7 if task.number >= 6 else 0.001 + 0.005 * task.params["x"]}
         return self.inner(Task(number=task.number, params=params, seed=task.seed), report)
 
     def with_steps(self, steps):

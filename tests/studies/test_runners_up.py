@@ -276,7 +276,7 @@ def test_a_default_that_leads_is_not_said_to_be_unbeaten_in_the_search(tmp_path)
     assert row.candidate.params["adam.lr"] == 0.001
     assert max(one.candidate.search_value for one in row.runners_up) > row.candidate.search_value
     said = " ".join(verdict_lines(result))
-    assert "The default of adam leads on fresh seeds what was better in the search." in said
+    assert "the default of adam is ahead of the configuration" in said
     assert "nothing better than the default of adam" not in said
     # The note on the column search is true of this row, too.
     assert "search: val_accuracy (validation images) of this configuration" in notes(result)[0]

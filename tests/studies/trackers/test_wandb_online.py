@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import wandb
 from made_log import OVER, begin, track, trial, whole, write
 from test_tracker_wandb import KEY, _nobody, history, read, runs  # noqa: F401
 from waiting import PATIENCE
@@ -146,6 +147,7 @@ def backend(request, monkeypatch):
         thread.start()
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("WANDB_API_KEY", KEY)
+        wandb.teardown()  # an earlier test may have loaded its settings, which a process does once
         try:
             yield server
         finally:
