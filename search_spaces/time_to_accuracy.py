@@ -6,17 +6,17 @@ arXiv:2404.00498), as far as the trainer has them.
 
 from search_spaces.space import Choice, Float, Int, Space, When
 
-NORMS = ("none", "batch")
+OPTIMIZERS = ("adamw", "muon")
 
-# The size of the network decides the seconds, the rest what it learns in them. A norm costs a
-# quarter to a half of a step on a CPU, so both ways have a space of their own rates.
+# The size of the network decides the seconds, the rest what it learns in them.
 SPACE = Space(
     {
-        "model.norm": Choice(NORMS),
+        "optim.name": Choice(OPTIMIZERS),
+        "model.norm": Choice(("none", "batch")),
         "model.depth": Int(2, 4),
         "model.width": Int(8, 32, step=8),
         "model.growth": Float(1.0, 2.5),
-        "model.kernel": Choice((3, 5)),
+        "model.kernel": Choice((3, 5, 7)),
         "model.head_width": Choice((0, 64, 128)),
         "batch_size": Choice((64, 128, 256, 512)),
         "optim.lr": Float(2e-3, 5e-2, log=True),
