@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from mnist_core.console.plain_text import counted
+from mnist_core.console.plain_text import counted, has
 from mnist_core.data import idx, storage
 from mnist_core.data.readers.parts import TEST, VALIDATION
 from mnist_core.data.registry import DataSet
@@ -81,7 +81,7 @@ def unmeasured(
         halved: whether half of the validation images are kept apart for the confirmation.
     """
     none = {part: n_classes - len(np.unique(labels)) for part, labels in judged.items()}
-    said = [f"{n:,} have no image {_USES[part]}" for part, n in none.items() if n]
+    said = [f"{n:,} {has(n)} no image {_USES[part]}" for part, n in none.items() if n]
     if not said:
         return ""
     given = [part for part, n in none.items() if n and part not in made]
