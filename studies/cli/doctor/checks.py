@@ -14,7 +14,7 @@ from studies.cli.doctor.children import Answer, Child, Meanwhile
 from studies.cli.doctor.data_checks import data_sets
 from studies.cli.doctor.finding import Finding, ok, problem
 from studies.cli.doctor.gpu import gpu_finding, signs
-from studies.cli.doctor.machine_checks import bf16, disks, memory, pooling, processors
+from studies.cli.doctor.machine_checks import bf16, disks, kernels, memory, processors
 from studies.cli.doctor.storage_checks import storage_finding
 from studies.cli.doctor.tracker_checks import trackers
 from studies.planning.layers import settings_of
@@ -126,7 +126,7 @@ def _of_torch(answer: Answer, device: str) -> Iterator[Finding]:
     yield ok("torch", f"{facts['version']}, built {build}")
     yield gpu_finding(facts, signs(), device=device)
     yield bf16(facts["bf16"])
-    yield pooling(facts["pooling"])
+    yield kernels(facts["kernels"])
 
 
 def _project(answer: Answer, broken: str) -> Finding:

@@ -30,17 +30,25 @@ def _torch() -> dict[str, Any]:
     from studies.cli.doctor.torch_facts import facts_of
 
     facts = {**facts_of(torch), "unexpected": torch_internals.unexpected()}
-    return {**facts, "pooling": _pooling()}
+    return {**facts, "kernels": _kernels()}
 
 
-def _pooling() -> str:
-    """Return why torch pools on a CPU, or ""."""
-    from mnist_core.kernels import max_pool
+def _kernels() -> dict[str, str]:
+    """Return why torch computes a part of a training on a CPU, "": it does not, by that part."""
+    from mnist_core.kernels import adam, batch_norm, denormals, dropout, max_pool, relu
 
+    parts: dict[str, Callable[[], str]] = {
+        "pooling": max_pool.why_not,
+        "batch norm": batch_norm.why_not,
+        "dropout": dropout.why_not,
+        "ReLU": relu.why_not,
+        "Adam": adam.why_not,
+        "denormal numbers": denormals.why_not,
+    }
     try:
-        return max_pool.why_not()
+        return {part: why_not() for part, why_not in parts.items()}
     except ConfigError as error:
-        return str(error)
+        return dict.fromkeys(parts, str(error))
 
 
 def _ray() -> dict[str, Any]:
