@@ -336,6 +336,39 @@ def test_data_sets(tmp_path, monkeypatch):
     assert other[1].state is State.PROBLEM and not other[1].stops
 
 
+def test_data_that_no_study_of_the_project_uses_stops_nothing(tmp_path):
+    data = Settings().override({"train.data.name": "mnists"}, source="test").train.data
+    (found,) = data_sets(data, needed=False)
+    assert found.state is State.NOTE and not found.stops and "mnists" in found.text
+    (found,) = data_sets(Settings().train.data, needed=False)
+    assert found.state is State.OK
+
+
+OWN = """
+from search_spaces.space import Float, Space
+from studies.spec import StudySpec
+
+def objective(params):
+    return {"score": params["x"]}
+
+STUDY = StudySpec(
+    name="own", goal="g", space=Space({"x": Float(0.0, 1.0)}), objective=objective,
+    metric="score", trials=4,
+)
+"""
+
+
+def test_whether_a_study_of_the_project_uses_the_trainer(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDIES_PROJECT", str(tmp_path))
+    assert probe.PROBES["project"]()["trainer"]
+    (tmp_path / "own.py").write_text(OWN)
+    facts = probe.PROBES["project"]()
+    assert facts["counts"]["studies"] == 1 and facts["trainer"] is False
+    (tmp_path / "other.py").write_text("STUDY = StudySpec(name='other'\n" + OWN)
+    (tmp_path / "broken.py").write_text(OWN.replace("STUDY", "1 / 0\nSTUDY"))
+    assert probe.PROBES["project"]()["trainer"]
+
+
 def test_the_projects_files(tmp_path, monkeypatch):
     (tmp_path / "good.py").write_text("def build(options, n): ...\n")
     (tmp_path / "bad.py").write_text("def build(:\n")

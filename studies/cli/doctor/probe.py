@@ -61,8 +61,10 @@ def _ray() -> dict[str, Any]:
 
 
 def _project() -> dict[str, Any]:
-    """Import each file of the user's own."""
-    faults, counts = [], {}
+    """Import each file of the user's own; find whether the trainer runs one of the studies."""
+    from studies.spec import StudySpec
+
+    faults, counts, objectives = [], {}, []
     for kind in plugins.KINDS:
         own = plugins.plugins(kind)
         if own:
@@ -70,9 +72,14 @@ def _project() -> dict[str, Any]:
         for one in own:
             try:
                 one.load()
+                if kind == "studies":
+                    objectives.append(one.value(StudySpec).own)
             except ConfigError as error:
                 faults.append(str(error))
-    return {"faults": list(dict.fromkeys(faults)), "counts": counts}
+    # A study that cannot be read may be one of the trainer's.
+    trainer = None in objectives or len(objectives) < counts.get("studies", 0)
+    uses = trainer or not objectives
+    return {"faults": list(dict.fromkeys(faults)), "counts": counts, "trainer": uses}
 
 
 PROBES: dict[str, Callable[[], dict[str, Any]]] = {
