@@ -42,7 +42,7 @@ def run_command(
 
     A line of JSON with a ``step`` is a report. If this raises, the command and what it started have
     ended, too. Of a command that has ended by itself no process is waited for that it left behind.
-    ``not_waited_for`` is called after a report during which the command went on.
+    ``not_waited_for`` is called after a report during which the command still ran.
 
     Raises:
         TrainingError: ``CommandFailed``: it cannot be started or has an exit code other than 0;

@@ -73,7 +73,7 @@ def run_at_import(tree: ast.Module) -> int:
 
 def _imported(tree: ast.Module) -> dict[str, str]:
     """Return what the names that a file imports stand for, dotted."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {one.asname: one.name for one in node.names if one.asname}
