@@ -8,6 +8,8 @@
 * ``trainer``: steps of net, cnn and siamese in fp32, tf32, bf16 and fp16, with and without a CUDA
   graph, against floors that are measured first: of starting kernels, moving bytes, multiplying.
 * ``fast99``: seconds of the recipe of that name, with and without a graph, over ten seeds.
+* ``stacked``: images/s of one to 32 members of a stack, which the engine ``fused`` trains together,
+  against the same trainings one after the other and against processes that share the GPU.
 * ``workers``: trials/hour of a small study with one, two, four and eight workers on the one GPU.
 
 Each part has a share of ``--seconds``. When it is over, what was measured until then counts. A part

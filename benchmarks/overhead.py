@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TARGET = 2.0
+TARGET = 2.5
 TITLE = "where the workers' time went"
 _OVER = ("complete", "pruned", "failed", "lost")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import measure
 from measure import Result
 
-from on_gpu import running, tables
+from on_gpu import running, stacked_table, tables
 from on_gpu.machine import Machine
 from on_gpu.running import Clock, Ran
 from on_gpu.tables import Measured
@@ -129,8 +129,7 @@ def fast99(job: Job) -> Tried:
 def workers(job: Job) -> Tried:
     """Run the same list of trials with one to eight workers that share the device."""
     counts = (1, 2) if job.quick else (1, 2, 4, 8)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    counts = tuple(count for count in counts if count <= (cores or 1))
+    counts = tuple(count for count in counts if count <= _cores())
     chosen = json.loads((measure.HERE / "study_trials.json").read_text(encoding="utf-8"))
     runs, trouble = [], []
     for i, count in enumerate(counts):
@@ -147,6 +146,34 @@ def workers(job: Job) -> Tried:
         if ran.trouble:
             trouble.append(f"{count} workers: {ran.trouble}")
     return tables.workers(runs), trouble
+
+
+def stacked(job: Job) -> Tried:
+    """Measure members of a stack against lone trainings and processes, model by model."""
+    members, counts = ("1,3", (1, 2)) if job.quick else ("1,3,8,32", (1, 2, 4, 8))
+    processes = ",".join(str(count) for count in counts if count <= _cores())
+    models = MODELS[:1] if job.quick else MODELS
+    rows, trouble = [], []
+    for i, model in enumerate(models):
+        share = job.clock.left / (len(models) - i)
+        size, limit = (32, 128) if job.quick else (256, 12_000) if model == "siamese" else (64, 0)
+        options: list[object] = ["--model", model, "--members", members, "--processes", processes]
+        options += ["--batch-size", size, "--limit", limit]
+        options += ["--seconds", 0.1 if job.quick else min(2.0, share / 30)]
+        ran = job.program(share, "gpu_stacked", *options)
+        rows += ran.rows
+        if ran.trouble:
+            trouble.append(f"{model}: {ran.trouble}")
+    for row in rows:
+        if "failed" in row:
+            form = f"{row['model']}, {row['members']} {row['form']}, graph {row['graph']}"
+            trouble.append(f"{form}: {row['failed']}")
+    return stacked_table.stacked(rows), trouble
+
+
+def _cores() -> int:
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return found or 1
 
 
 def _mnist() -> str:
@@ -173,6 +200,7 @@ PARTS = {
     "tests": Part(tests, 2.0),
     "trainer": Part(trainer, 3.5),
     "fast99": Part(fast99, 1.5),
+    "stacked": Part(stacked, 2.5),
     "workers": Part(workers, 3.0),
 }
 """In the order in which they run."""

@@ -76,5 +76,20 @@ TARGETS = (
     # The bounds of two CPU cores: a GPU must not be slower.
     Target("fast99", "accuracy", "fast99: mean accuracy, %", 99.0, source=GIVEN),
     Target("fast99", "seconds", "fast99: median training, s", 2.5, at_most=True, source=GIVEN),
+    # The engine ``fused`` is for GPUs if its best stack beats lone trainings and processes.
+    *(
+        Target("stacked", f"{model}.gain", f"{model}: best stack over the best of the rest", 1.0)
+        for model in MODELS
+    ),
+    *(
+        Target(
+            "stacked",
+            f"{model}.loss",
+            f"{model}: first losses, stacked against alone, largest difference, %",
+            2.0,
+            at_most=True,
+        )
+        for model in MODELS
+    ),
     Target("workers", "ratio", "trials/hour of the best number of workers against one, times", 2.0),
 )

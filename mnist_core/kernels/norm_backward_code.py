@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_core.kernels.code import BYTE, LONG, constant
 from mnist_core.kernels.floats import FLOAT
-from mnist_core.kernels.formats import Format
+from mnist_core.kernels.formats import BLOCK, Format
 from mnist_core.kernels.norm_arguments import Argument, Term
 from mnist_core.kernels.norm_code import NormCode
 from mnist_core.kernels.norm_forward_code import four
@@ -240,8 +240,9 @@ class _Change:
         """Emit the store of the gradient of a pixel."""
         build = self._code.build
         left = build.fsub(slope, self._mean)
-        # Torch's compiler made one operation of the product and the difference for fp32 alone.
-        if self._code.form.bits == 32:
+        # Torch's compiler made one operation of the product and the difference for fp32, and for
+        # the last channels of bf16 that fill no vector of fp32.
+        if self._code.form.bits == 32 or self._width == BLOCK:
             left = self._code.floats.fnma(distance, self._product, left)
         else:
             left = build.fsub(left, build.fmul(distance, self._product))

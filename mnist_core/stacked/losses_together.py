@@ -26,6 +26,9 @@ class LossesTogether:
         for module in model.modules():
             if isinstance(module, FusedSequential):
                 module.fused = False  # the machine code takes one model's maps
+        # A layer under vmap is not, or not wholly, cast by autocast.
+        half = training.machine.dtype is torch.bfloat16
+        self._cast = _cast_to(model, torch.bfloat16) if half else frozenset()
         # Only the layers are used: the weights come with each call.
         self._loss = _Loss(training.task, model.to("meta"))
 
@@ -40,7 +43,10 @@ class LossesTogether:
 
         Buffers among ``tensors``, such as the averages of batch norms, are changed in place.
         """
-        values = {f"model.{name}": value for name, value in tensors.items()}
+        values = {
+            f"model.{name}": value.bfloat16() if name in self._cast else value
+            for name, value in tensors.items()
+        }
         values |= {f"model.{name}.mask": value for name, value in masks.items()}
 
         def one(values: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -49,6 +55,33 @@ class LossesTogether:
 
         losses: Tensor = torch.vmap(one)(values, inputs, targets)
         return losses
+
+
+_PRODUCTS = (nn.Conv2d, nn.Linear)
+_NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
+
+
+def _cast_to(model: nn.Module, dtype: torch.dtype) -> frozenset[str]:
+    """Have layers compute in ``dtype``, as with autocast; return the names of weights to cast."""
+
+    def narrow(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(values.to(dtype) for values in given)
+
+    def widen(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(values.float() for values in given)
+
+    def narrow_result(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> Tensor:
+        return result.to(dtype)
+
+    found: list[str] = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, _PRODUCTS):
+            layer.register_forward_pre_hook(narrow)
+            found += [f"{name}.{own}" for own, _ in layer.named_parameters()]
+        elif isinstance(layer, _NORMS):  # under vmap they take no weights of another type
+            layer.register_forward_pre_hook(widen)
+            layer.register_forward_hook(narrow_result)
+    return frozenset(found)
 
 
 def is_dropout(module: nn.Module) -> bool:
@@ -70,8 +103,9 @@ def dropped_shapes(training: Training, inputs: Tensor) -> dict[str, torch.Size]:
     for name, module in model.named_modules():
         if is_dropout(module):
             module.register_forward_hook(note(name))
-    with torch.no_grad(), training.machine.autocast():
-        model(inputs.to("meta"))
+    like = next(model.parameters())  # there is no autocast on ``meta``
+    with torch.no_grad():
+        model(inputs.to("meta", like.dtype))
     return shapes
 
 

@@ -340,3 +340,32 @@ def test_two_threads_are_torchs_own(monkeypatch):
     with threads(2):
         batch_norm.norm(maps, layer_of(32), Behind(True, True))
     assert counts[-3:] == [2, 2, 40]
+
+
+@pytest.mark.parametrize("channels", [8, 16, 24, 40, 48, 88])
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("pool", [False, True])
+def test_channels_that_fill_no_vector_need_no_torch(monkeypatch, channels, number, pool):
+    used = kernels_used(monkeypatch)
+    behind = Behind(pool, True)
+    maps = random(15, (5, channels, 12, 14), torch.bfloat16)
+    gradient = random(16, by_torch(maps, layer_of(channels), behind).shape, torch.bfloat16)
+    with threads(number):
+        theirs, ours = (
+            found_by(function, maps, layer_of(channels), behind, gradient)
+            for function in (by_torch, batch_norm.norm)
+        )
+    assert_same(ours, theirs)
+    assert used[-1] == "gradient"
+
+
+def test_where_torch_rounds_the_last_channels_otherwise_it_computes_them(monkeypatch):
+    monkeypatch.setattr(batch_norm, "_agrees_on_rest", lambda *a: False)
+    used = kernels_used(monkeypatch)
+    maps, behind = random(17, (5, 40, 6, 6), torch.bfloat16), Behind(False, True)
+    theirs, ours = (
+        found_by(function, maps, layer_of(40), behind, maps)
+        for function in (by_torch, batch_norm.norm)
+    )
+    assert_same(ours, theirs)
+    assert "gradient" not in used

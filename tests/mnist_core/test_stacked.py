@@ -86,6 +86,13 @@ def test_every_model_to_the_last_digits(tiny, members, model):
         assert_same(together, train(config, tiny), 1e-9)
 
 
+@pytest.mark.parametrize("model", ("net", "cnn", "flex_cnn", "siamese"))
+def test_in_bf16_the_same_is_rounded(tiny, members, model):
+    configs = members(model, 2, lr=0.001, precision="bf16", epochs=1, **{"optim.name": "sgd"})
+    for config, together in zip(configs, train_together(configs, tiny), strict=True):
+        assert_same(together, train(config, tiny), 1e-2, ("val_loss", "train_loss"))
+
+
 def test_models_of_the_package_that_cannot_be_stacked_are_known():
     assert set(names()) - set(MODELS) == {"resnet18"}
 

@@ -86,6 +86,34 @@ def test_workers_are_compared_with_one():
     assert tables.workers(runs[1:]).figures == {}
 
 
+def form(name, members, rate, *, graph=False, loss=None):
+    row = {"model": "net", "precision": "bf16", "form": name, "members": members, "graph": graph}
+    return {**row, "rate": rate} | ({} if loss is None else {"loss": loss})
+
+
+STACKED = [
+    form("in turn", 8, 1000.0, loss=2.0),
+    form("stacked", 8, 5000.0, loss=2.01),
+    form("processes", 4, 2000.0),
+    form("processes", 4, 2500.0, graph=True),
+    {"model": "net", "form": "processes", "members": 8, "graph": True, "failed": "no memory"},
+]
+
+
+def test_a_stack_is_set_against_the_best_of_the_rest():
+    table = load("on_gpu.stacked_table")
+    found = table.stacked(STACKED)
+    assert found.figures == pytest.approx({"net.gain": 2.0, "net.loss": 0.5})
+    assert "pays" in found.text and "5.00" in found.text and "FAILED" in found.text
+    slower = [form("stacked", 8, 2400.0, loss=2.0) if r is STACKED[1] else r for r in STACKED]
+    assert "does not pay" in table.stacked(slower).text
+
+
+@pytest.mark.parametrize("rows", [STACKED[:2], STACKED[2:], []])
+def test_a_stack_without_a_rival_is_not_judged(rows):
+    assert load("on_gpu.stacked_table").stacked(rows).figures == {}
+
+
 @pytest.mark.parametrize(
     ("last", "counts"),
     [
@@ -183,7 +211,10 @@ def test_the_reduced_form_on_a_cpu(tmp_path):
     }
     assert measured == {(m, p) for m in ("net", "cnn", "siamese") for p in ("bf16", "fp32")}
     assert found["figures"]["workers"]["ratio"] > 0
+    rates = {(row["form"], row["members"]) for row in found["rows"]["stacked"] if "rate" in row}
+    assert rates >= {("stacked", 1), ("stacked", 3), ("in turn", 3), ("processes", 1)}
+    assert found["figures"]["stacked"]["net.gain"] > 0
     assert any("accuracy" in row for row in found["rows"]["fast99"])
-    for part in ("tests", "trainer", "fast99", "workers", "summary"):
+    for part in ("tests", "trainer", "fast99", "stacked", "workers", "summary"):
         text = (tmp_path / "out" / f"{part}.md").read_text()
         assert "these are no figures of a GPU" in text and "MISSED" not in text
