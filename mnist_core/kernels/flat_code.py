@@ -26,6 +26,7 @@ class FlatCode(Code):
 
     def __init__(self, form: Format) -> None:
         super().__init__()
+        self.form = form
         self.element = ir.IntType(form.bits)
         self.values, self.result = (
             self.address(which, self.element) for which in (Argument.VALUES, Argument.RESULT)

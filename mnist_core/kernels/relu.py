@@ -61,7 +61,7 @@ class _Relu(torch.autograd.Function):
         """Stop the gradient where the ReLU was off."""
         (passed,) = ctx.saved_tensors
         if torch.is_grad_enabled():  # somebody will differentiate the gradient
-            return torch.where(_by_place(passed, gradient), gradient, 0)
+            return torch.where(by_place(passed, gradient), gradient, 0)
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         flat.run(_kernel("backward", gradient.dtype), gradient, gradient, passed)
         return gradient
@@ -73,7 +73,8 @@ def _forward(maps: Tensor) -> Tensor:
     return passed
 
 
-def _by_place(bits: Tensor, maps: Tensor) -> Tensor:
+def by_place(bits: Tensor, maps: Tensor) -> Tensor:
+    """Return the bits of channels-last ``maps`` as booleans of their shape."""
     n, channels, rows, columns = maps.shape
     return flat.unpacked(bits).view(n, rows, columns, channels).permute(0, 3, 1, 2)
 

@@ -35,7 +35,7 @@ def compute(values: Tensor, layers: list[nn.Module]) -> Tensor:
             values = batch_norm.norm(values, layer, behind)
             del layers[: behind.pool + behind.relu]
             continue
-        relu = bool(layers) and _is_relu(layers[0])
+        relu = bool(layers) and is_relu(layers[0])
         if _is_pooling(layer) and max_pool.takes(values, relu=relu):
             values = max_pool.pool(values, relu=relu)
             del layers[:relu]
@@ -51,7 +51,7 @@ def _behind(layers: list[nn.Module]) -> Behind:
     """Return what of ``layers`` is computed together with a norm before them."""
     pool = bool(layers) and _is_pooling(layers[0])
     following = layers[1:] if pool else layers
-    return Behind(pool, bool(following) and _is_relu(following[0]))
+    return Behind(pool, bool(following) and is_relu(following[0]))
 
 
 def _layer(layer: nn.Module, values: Tensor) -> Tensor:
@@ -100,5 +100,6 @@ def _is_linear(layer: nn.Module) -> TypeGuard[nn.Linear]:
     return type(layer) is nn.Linear and not torch_parts.has_hooks(layer)
 
 
-def _is_relu(layer: nn.Module) -> bool:
+def is_relu(layer: nn.Module) -> bool:
+    """Return whether ``layer`` is torch's ReLU, without a hook."""
     return type(layer) is nn.ReLU and not torch_parts.has_hooks(layer)
