@@ -2,8 +2,9 @@
 
 import html
 import shlex
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_core import plugins
 from mnist_core.console.shell_words import program
 from mnist_core.errors import ConfigError
+from objectives.own.reference import Reference
 from studies import catalog
 from studies.analysis import stored_study
 from studies.analysis.stored_study import Stored
@@ -191,6 +193,8 @@ def run(
     made = plan.resolve(asked, conf=conf, sets=dict(set or {}), quick=quick)
     # No command runs a study that only this program knows.
     known = isinstance(study, str) or study.name in catalog.names()
+    if not known:
+        made = replace(made, program=_program_of(made.spec))
     command = made.commands.run().removeprefix(program("studies.run")) if known else ""
     code = start(
         made, arguments=shlex.split(command), fresh=fresh, retry_failed=retry_failed, plain=plain
@@ -198,6 +202,15 @@ def run(
     if code:
         raise KeyboardInterrupt
     return Study(stored_study.read(made))
+
+
+def _program_of(spec: StudySpec) -> str:
+    """Return the file with the objective of ``spec``, which this program defines; "": none."""
+    place = None if spec.own is None else spec.own.place
+    if isinstance(place, Reference):
+        return place.file  # "": it was typed into a notebook
+    main = getattr(sys.modules["__main__"], "__file__", None) or ""
+    return str(Path(main).absolute()) if spec.own is not None and Path(main).is_file() else ""
 
 
 def _checked(spec: StudySpec) -> StudySpec:

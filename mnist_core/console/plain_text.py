@@ -11,6 +11,11 @@ def counted(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
+def has(n: int) -> str:
+    """Return the verb of ``n`` things that have something: ``has`` for one, else ``have``."""
+    return "has" if n == 1 else "have"
+
+
 def are(n: int) -> str:
     """Return the verb after ``n`` things: ``is`` for one, else ``are``."""
     return "is" if n == 1 else "are"

@@ -210,7 +210,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> Prepared:
     if source is not None:
         _opened.cache_clear()  # files may have changed since this process read them
         found = _opened(source)
-        return Prepared(len(found.indices.validation), found.found.notes)
+        return Prepared(len(found.indices.validation), found.notes)
     known = image_arrays.Source.of(config)
     ensure(known.data_set, known.folder)
     return Prepared()

@@ -82,6 +82,12 @@ class OwnImages:
     train_fingerprint: str
     sha256: Mapping[str, str]
     test_problem: str
+    unmeasured: str  # a note on classes with no image to be judged by; or ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the images and their split, a line each."""
+        return (*self.found.notes, *filter(None, [self.unmeasured]))
 
     def images(self, which: str) -> Labelled:
         """Return a copy of the images called ``TRAIN``, ``VALIDATION``, ``TEST`` or confirm."""
@@ -122,6 +128,9 @@ def read(source: OwnSource) -> OwnImages:
         what = f"{counted(len(labels), 'image')} {are(len(labels))}"
         raise suitability.too_few(source.path, what, made) from None
     suitability.check_trained(source.path, labels, indices.train, found.class_names, made)
+    judged = {VALIDATION: _labels(found, VALIDATION)[indices.validation]}
+    if test is not None or (source.test_set and TEST in found.parts):
+        judged[TEST] = _labels(found, TEST) if test is None else labels[test]
     names = hashlib.sha256(json.dumps(found.class_names).encode()).hexdigest()
     sha256 = {**found.sha256, "class names": names}
     without_test = {name: of for name, of in sha256.items() if name != TEST}
@@ -145,7 +154,15 @@ def read(source: OwnSource) -> OwnImages:
         train_fingerprint=_fingerprint(without_test, split),
         sha256=sha256,
         test_problem=problem,
+        unmeasured=suitability.unmeasured(
+            found.n_classes, judged, made, halved=source.confirm == "half"
+        ),
     )
+
+
+def _labels(found: Decoded, part: str) -> Labels:
+    """Return the labels that places of ``part`` count from: its own, or those of training."""
+    return found.parts[part if part in found.parts else TRAIN].labels
 
 
 def _split(found: Decoded, source: OwnSource, learned: IntArray, labels: Labels) -> splits.Indices:

@@ -32,7 +32,7 @@ def show(console: Console, source: OwnSource) -> None:
     n_classes = found.found.n_classes
     typer.echo(f"{source.title}: {_kind(source)}")
     typer.echo(f"{found.about} pixels, {counted(n_classes, 'class', 'classes')}, in {source.path}")
-    for note in found.found.notes:
+    for note in found.notes:
         typer.echo(f"note: {note}")
     for part, digest in found.sha256.items():
         typer.echo(f"sha256 {digest}  {part}")

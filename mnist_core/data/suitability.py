@@ -1,13 +1,13 @@
 """Whether the images of a data set can be learned from, and judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from mnist_core.console.plain_text import counted
+from mnist_core.console.plain_text import counted, has
 from mnist_core.data import idx, storage
 from mnist_core.data.readers.parts import TEST, VALIDATION
 from mnist_core.data.registry import DataSet
@@ -15,6 +15,7 @@ from mnist_core.errors import DataError
 
 NO_TEST_SET: Final = "data.test_set is false: there is no test set to read"
 _USES: Final = {VALIDATION: "to validate", TEST: "to test"}
+_PARTS: Final = "folders train/, val/ and test/"
 _GO_WITHOUT: Final = "without a test set, say so: data.test_set=false"
 
 
@@ -64,13 +65,43 @@ def check_trained(
         raise too_few(path, f"class {name!r} has {n},", made)
 
 
+def unmeasured(
+    n_classes: int,
+    judged: Mapping[str, npt.NDArray[np.int64]],
+    made: Sequence[str],
+    *,
+    halved: bool,
+) -> str:
+    """Return a note on classes that have no image to be judged by; "": each has some.
+
+    Args:
+        n_classes: number of classes.
+        judged: the labels of the validation images, and of the test images if there are any.
+        made: parts that were split off the training images; they take a sixth of each class.
+        halved: whether half of the validation images are kept apart for the confirmation.
+    """
+    none = {part: n_classes - len(np.unique(labels)) for part, labels in judged.items()}
+    said = [f"{n:,} {has(n)} no image {_USES[part]}" for part, n in none.items() if n]
+    if not said:
+        return ""
+    given = [part for part, n in none.items() if n and part not in made]
+    # A sixth of what the part before has left: one image of 6, and of 8 where there are two parts.
+    enough = {(1, False): 6, (2, False): 8, (1, True): 12, (2, True): 15}.get((len(made), halved))
+    remedy = "add one of each class there"
+    if not given:
+        remedy = f"{enough} images of each class are enough, or make the parts yourself: {_PARTS}"
+    return (
+        f"of {n_classes:,} classes {' and '.join(said)}, so nothing is measured on them; {remedy}"
+    )
+
+
 def too_few(path: Path, what: str, made: Sequence[str]) -> DataError:
     """Return that own images, ``what``, are too few for the parts ``made`` to be split off."""
     uses = ["to train on", *(_USES[part] for part in made)]
     return DataError(
         f"{idx.one_line(path)}: {what} too few to be split into images"
         f" {', '.join(uses[:-1])} and {uses[-1]}; give at least {len(uses)} images of each class,"
-        " or make the parts yourself: folders train/, val/ and test/"
+        f" or make the parts yourself: {_PARTS}"
     )
 
 

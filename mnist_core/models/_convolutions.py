@@ -7,7 +7,7 @@ from torch import nn
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.images import Images
-from mnist_core.models._layers import ACTIVATIONS, with_pooling
+from mnist_core.models._layers import ACTIVATIONS, Dropout, with_pooling
 
 MOST_CHANNELS = 2048  # Of one layer. Two such layers of 3 x 3 have 38 million weights between them.
 
@@ -55,6 +55,18 @@ def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
             f"model.width: {config.name} would have about {weights:,} weights, but {MOST_WEIGHTS:,}"
             " are the most; take less width, growth or head_width, or pool more"
         )
+
+
+def head(config: ModelConfig, features: int, n_classes: int) -> list[nn.Module]:
+    """Return dropout, a hidden layer of ``head_width`` units if that is not 0, and the logits."""
+    assert config.activation is not None and config.dropout is not None
+    layers: list[nn.Module] = [Dropout(config.dropout)] if config.dropout else []
+    if config.head_width:
+        layers += [nn.Linear(features, config.head_width), ACTIVATIONS[config.activation]()]
+        features = config.head_width
+        if config.dropout:
+            layers.append(Dropout(config.dropout))
+    return [*layers, nn.Linear(features, n_classes)]
 
 
 def pair_encoder(config: ModelConfig, images: Images, *, pools: int) -> list[nn.Module]:

@@ -10,9 +10,9 @@ from torch import nn
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
-from mnist_core.models._convolutions import channels, check_size, most_pools
+from mnist_core.models._convolutions import channels, check_size, head, most_pools
 from mnist_core.models._fused import FusedSequential
-from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten, GlobalAverage, with_pooling
+from mnist_core.models._layers import ACTIVATIONS, Flatten, GlobalAverage, with_pooling
 
 OPTIONS = {
     "activation": "relu",
@@ -68,7 +68,6 @@ def check(config: ModelConfig, images: Images = MNIST) -> None:
 def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``flex_cnn``."""
     assert config.activation is not None and config.kernel is not None
-    assert config.dropout is not None and config.head_width is not None
     layers: list[nn.Module] = []
     pooled = _pooled_layers(config)
     inputs = images.channels
@@ -93,15 +92,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
             layers.append(ACTIVATIONS[config.activation]())
         inputs = outputs
     layers.append(GlobalAverage() if config.global_pool else Flatten())
-    inputs = _features(config, images)
-    if config.dropout:
-        layers.append(Dropout(config.dropout))
-    if config.head_width:
-        layers += [nn.Linear(inputs, config.head_width), ACTIVATIONS[config.activation]()]
-        inputs = config.head_width
-        if config.dropout:
-            layers.append(Dropout(config.dropout))
-    layers.append(nn.Linear(inputs, n_classes))
+    layers += head(config, _features(config, images), n_classes)
     return FusedSequential(*layers)
 
 

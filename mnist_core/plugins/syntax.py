@@ -76,7 +76,7 @@ def missing_import(tree: ast.Module, folder: Path) -> str:
 def reached(tree: ast.Module, name: str) -> list[ast.stmt]:
     """Return the statements of a file that ``name`` reaches, in their order."""
     binds = {statement: set(_bound(statement)) for statement in tree.body}
-    kept = {s for s in tree.body if not binds[s] and not _is_idle(s)}
+    kept = {s for s in tree.body if not binds[s] and not is_idle(s)}
     wanted = {name, *(used for statement in kept for used in _used(statement))}
     while more := [s for s in tree.body if s not in kept and binds[s] & wanted]:
         kept.update(more)
@@ -100,7 +100,7 @@ def _used(node: ast.AST) -> Iterator[str]:
     yield from (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
 
 
-def _is_idle(statement: ast.stmt) -> bool:
+def is_idle(statement: ast.stmt) -> bool:
     """Return whether it does nothing in an import: a docstring, or the main program."""
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)

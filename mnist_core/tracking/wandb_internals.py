@@ -5,6 +5,7 @@ and one line in the log says so.
 """
 
 import configparser
+import contextlib
 import functools
 import importlib
 import json
@@ -37,6 +38,17 @@ _UNSTABLE_SETTINGS: dict[str, Any] = {
 @functools.cache
 def _say_once(line: str) -> None:
     _log.warning("this version of W&B is not one that this program knows: %s", line)
+
+
+_LATE = "wandb.sdk.launch.inputs.internal"
+"""W&B imports it when its first run starts, which takes as long as a tenth of the whole import."""
+
+
+def import_all() -> None:
+    """Import W&B with what it imports later by itself."""
+    importlib.import_module("wandb")
+    with contextlib.suppress(ImportError):  # another version: then it comes later, or never
+        importlib.import_module(_LATE)
 
 
 def run_settings(*, online: bool, began: float) -> Any:

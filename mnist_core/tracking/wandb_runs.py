@@ -9,7 +9,12 @@ from typing import Any
 
 from mnist_core.console.redaction import masked
 from mnist_core.tracking.wandb_account import AccountProblem, check_account
-from mnist_core.tracking.wandb_internals import run_file, run_settings, wait_until_ended
+from mnist_core.tracking.wandb_internals import (
+    import_all,
+    run_file,
+    run_settings,
+    wait_until_ended,
+)
 
 WRITE_SECONDS = 10.0
 """Seconds that W&B may take to write what it has finished; normally it takes milliseconds."""
@@ -40,12 +45,7 @@ class WandbRuns:
     ) -> None:
         self.folder = folder / "wandb"
         self._project, self._entity, self._say = project, entity, say
-        # Before the import, which reads them. Artifacts wait here, too, with their runs.
-        os.environ["WANDB_ERROR_REPORTING"] = "false"
-        os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(self.folder)
-        os.environ.pop("WANDB_MODE", None)  # the caller decides
-        # The parent process may use W&B, too; its service knows runs that may have our ids.
-        os.environ.pop("WANDB_SERVICE", None)
+        _set_environment(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.online = online
         if online:
@@ -108,6 +108,22 @@ class WandbRuns:
             if found is not None and found[1] == identity:
                 # An offline run of the same id would be uploaded beside the new one.
                 shutil.rmtree(left)
+
+
+def import_early(folder: Path) -> None:
+    """Import all of W&B that the runs in ``<folder>/wandb`` need, which takes seconds."""
+    _set_environment(folder / "wandb")
+    import_all()
+
+
+def _set_environment(folder: Path) -> None:
+    """Set W&B's variables for runs in ``folder``, before its import, which reads them."""
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    # Artifacts wait here, too, with their runs.
+    os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(folder)
+    os.environ.pop("WANDB_MODE", None)  # the caller decides
+    # The parent process may use W&B, too; its service knows runs that may have our ids.
+    os.environ.pop("WANDB_SERVICE", None)
 
 
 def nested(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from objectives.base import Report, StopTraining, TrainingError
 
 COUNT, SPENT = "reports", "report_seconds"
-"""Attributes of a trial: the number of its reports, the seconds that it waited for answers."""
+"""Attributes of a trial: the number of its reports, the seconds that they made it longer."""
 
 
 class Reports:
@@ -35,7 +35,7 @@ class Reports:
     ) -> None:
         self._report, self._read, self._last, self._costs = report, read, last, costs
         self._step = self._count = 0
-        self._spent = 0.0
+        self._spent = self._latest_spent = 0.0
         self.latest: Mapping[str, float] = {}
         self.stopped = False
 
@@ -61,10 +61,16 @@ class Reports:
             raise
         finally:
             self._count += 1
-            self._spent += time.monotonic() - began
+            self._latest_spent = time.monotonic() - began
+            self._spent += self._latest_spent
+
+    def not_waited_for(self) -> None:
+        """Leave the time of the last report out: the objective ran on meanwhile."""
+        self._spent -= self._latest_spent
+        self._latest_spent = 0.0
 
     def cost(self) -> dict[str, float]:
-        """Return the number of reports and the seconds that they took, as a trial's attributes."""
+        """Return the number of reports and the seconds spent on them, as a trial's attributes."""
         return {COUNT: self._count, SPENT: round(self._spent, 4)} if self._count else {}
 
 

@@ -74,11 +74,12 @@ class OwnObjective:
             _keep(self.own, task, self.keep)
         return Outcome(metrics=metrics, stopped=outcome.stopped, attributes=attributes)
 
-    def _run(self, task: Task, report: Report) -> Any:
+    def _run(self, task: Task, report: Reports) -> Any:
         place = self.own.place
         assert place is not None
         if isinstance(place, Command):
-            return run_command(place, str(plugins.here(Path(self.folder))), task, report)
+            here = str(plugins.here(Path(self.folder)))
+            return run_command(place, here, task, report, not_waited_for=report.not_waited_for)
         target = load(place)
         keywords = passed(inspect.signature(target), seed=task.seed, report=report)
         return target(dict(task.params), **keywords)

@@ -30,11 +30,19 @@ _TAIL = 4000
 """Bytes of the errors that are looked at for the last line."""
 
 
-def run_command(command: Command, folder: str, task: Task, report: Report) -> Mapping[str, Any]:
+def run_command(
+    command: Command,
+    folder: str,
+    task: Task,
+    report: Report,
+    *,
+    not_waited_for: Callable[[], object] = lambda: None,
+) -> Mapping[str, Any]:
     """Run ``command`` in ``folder`` and return what its last line of JSON holds.
 
     A line of JSON with a ``step`` is a report. If this raises, the command and what it started have
     ended, too. Of a command that has ended by itself no process is waited for that it left behind.
+    ``not_waited_for`` is called after a report during which the command still ran.
 
     Raises:
         TrainingError: ``CommandFailed``: it cannot be started or has an exit code other than 0;
@@ -56,6 +64,9 @@ def run_command(command: Command, folder: str, task: Task, report: Report) -> Ma
                 report(
                     found["step"], {name: value for name, value in found.items() if name != "step"}
                 )
+                # It has printed its line and computes: only reports after its end cost time.
+                if run.poll() is None:
+                    not_waited_for()
         code = run.wait()
         if code:
             reason = _last_line(errors) or said or "it printed nothing"

@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 
 from mnist_core.errors import UserError
-from mnist_core.files import write_atomically
+from mnist_core.files import from_here, write_atomically
 from objectives.adapter import Adapter
 from studies.analysis.result import StudyResult
 from studies.analysis.stored_study import Stored
@@ -66,7 +66,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     too_noisy = list(result.noisy)
     record: dict[str, Any] = {
         "study": plan.name,
-        **_objective(plan.adapter),
+        **_objective(plan.adapter, plan.program),
         "trial": row.candidate.search_trial,
         "confirm_trial": recorded.number,
         **_measured(metric, recorded, environment),
@@ -117,7 +117,7 @@ def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
     found = as_one_training(found)
     record = {
         "study": plan.name,
-        **_objective(plan.adapter),
+        **_objective(plan.adapter, plan.program),
         "trial": number,
         "metric": plan.spec.metric,
         **_measured(plan.spec.metric, found, study.environment),
@@ -141,9 +141,15 @@ def _write(target: Path, head: str, tables: Mapping[str, Any]) -> Path:
     return target
 
 
-def _objective(adapter: Adapter) -> dict[str, str]:
-    """Return the objective's name, where the trainer alone does not give the recorded value."""
-    return {} if adapter.trains else {"objective": adapter.label}
+def _objective(adapter: Adapter, program: str) -> dict[str, str]:
+    """Return the objective's name, where the trainer alone does not give the recorded value.
+
+    With it goes the file that holds it, if it is a program's and no command finds the study.
+    """
+    if adapter.trains:
+        return {}
+    found = {"program": str(from_here(Path(program)))} if program else {}
+    return {"objective": adapter.label, **found}
 
 
 def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Recorded:
         facts: versions, device and data that the record names.
         sealed: whether the file has a seal; without one its settings may have been changed.
         study: the study's name; "": the record does not say.
+        program: the Python file with the objective, if a program defined the study; or "".
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Recorded:
     facts: Mapping[str, str]
     sealed: bool = True
     study: str = ""
+    program: str = ""
 
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
         """Return where one more training lies in 95 of 100 cases; None after a single one."""
@@ -119,6 +121,7 @@ def read(path: Path) -> Recorded:
         facts=_facts(record),
         sealed=SEAL in record,
         study=str(record.get("study", "")),
+        program=str(record.get("program", "")),
     )
 
 

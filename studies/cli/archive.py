@@ -79,7 +79,7 @@ def archive_command(
         typer.echo(f"removed {from_here(location.folder)}")
         if found.storage:
             typer.echo(f"the study itself stays in {found.storage}")
-    usual = options.results(chosen.conf, chosen.assignments)
+    usual = options.results(None, None)  # what was given here must be given again
     place = from_here(location.folder.parent)
     there = [] if location.folder.parent == usual else ["--set", f"results.folder={place}"]
     again = command("studies", "archive", "--restore", argument(target), *there)

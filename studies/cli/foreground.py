@@ -17,6 +17,7 @@ from rich.console import Console
 from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.errors import CtrlC, UserError
 from mnist_core.files import check_writable, from_here, write_atomically
+from objectives.own import Command
 from studies import catalog, engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
@@ -112,7 +113,9 @@ def run(
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
-            listeners: list[Listener] = [recording, view, FirstTraceback(tell), SlowReports(tell)]
+            by_command = plan.spec.own is not None and isinstance(plan.spec.own.place, Command)
+            slow = SlowReports(tell, by_command=by_command)
+            listeners: list[Listener] = [recording, view, FirstTraceback(tell), slow]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(plan, control, listeners=listeners, **run_options)
@@ -218,8 +221,8 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     print_result(console, result)
     console.print()
     trained = plan.adapter.trains
-    # One that only a program defines is not found by a command.
-    again = plan.spec.own is not None and plan.spec.name in catalog.names()
+    # One that a notebook defines is not found by a command.
+    again = plan.spec.own is not None and (plan.program or plan.spec.name in catalog.names())
     lines = (
         ("best configuration", config),
         ("report", report),

@@ -33,8 +33,8 @@ def reproduce_command(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="the study's file, for an objective of one's own that is not in the project:"
-            " ./my_study.py",
+            help="the file of an objective of one's own that is not in the project: the study's, or"
+            " that of the program that runs it: ./my_study.py",
         ),
     ] = None,
     assignments: Annotated[

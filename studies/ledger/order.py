@@ -28,7 +28,7 @@ from studies.core.attributes import ORDER, RUNS
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import SearchSettings
 
-RULES = 2
+RULES = 3
 """Version of proposing and pruning; raised when the same history leads to other trials."""
 
 _EVENT = re.compile(r"([abrstldp])(\d+)(?::(\d+))?")

@@ -32,6 +32,7 @@ class StudyCommands:
     # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str]
     file: str = ""  # the study's file, as recorded, if only that names it
+    program: str = ""  # the file with its objective, if only a program defines the study
 
     def run(self, *words: object) -> str:
         """Return the command that runs or resumes the study.
@@ -64,7 +65,7 @@ class StudyCommands:
 
     def reproduce(self, file: Path) -> str:
         """Return the command that runs an exported configuration again, and compares."""
-        word = self._word
+        word = catalog.file_word(self.program) or self._word
         # The objective is the study's, and no code is run that only the exported file names.
         named = [] if word == self.study else ["--study", word]
         return command("studies", "reproduce", argument(file), *named)

@@ -61,6 +61,8 @@ class Plan:
     most_workers: int = 0
     # the study's file, as recorded, if it was named by its file and not by its name alone; or ""
     file: str = ""
+    # the Python file that holds the objective, if a program gave the study and no command finds it
+    program: str = ""
     gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
 
     @property
@@ -72,6 +74,7 @@ class Plan:
             settings=self.settings,
             origins=self.origins,
             file=self.file,
+            program=self.program,
         )
 
     @property

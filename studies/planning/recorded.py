@@ -63,6 +63,7 @@ def plan_attribute(plan: Plan) -> dict[str, Any]:
         # Places and trackers from --set or another file than conf.toml hold for this study.
         "given": [k for k, source in plan.origins.items() if _is_own(k) and _for_one_run(source)],
         "file": catalog.file_if_needed(spec.name) or plan.file,
+        "program": plan.program,
         "device": plan.adapter.device,
         "trials_per_choice": plan.trials_per_choice,
         "workers": plan.workers,
@@ -106,6 +107,7 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
         storage_url=now.location.url,
         data_fingerprint=fingerprint["values"]["data"],
         file=record.get("file", ""),
+        program=record.get("program", ""),
     )
     return dataclasses.replace(plan, **attributes.get(BUDGET, {}))
 

@@ -9,7 +9,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
-from studies.search.study_views import TpeViewSampler
+from studies.search.study_views import TpeViewSampler, windowed
 from studies.storage.optuna_internals import required_params
 
 _TRIES = 10
@@ -26,7 +26,9 @@ class FailureAvoidingSampler(TpeViewSampler):
         proposed = super().sample_relative(study, trial, search_space)
         past = [
             other
-            for other in [*self._imported, *study.get_trials(deepcopy=False)]
+            for other in windowed(
+                [*self._imported, *study.get_trials(deepcopy=False)], study.directions
+            )
             if other.state in (TrialState.COMPLETE, TrialState.PRUNED) or failed_by_itself(other)
         ]
         if not proposed or not any(map(failed_by_itself, past)):

@@ -4,6 +4,7 @@ In the storage nothing changes.
 """
 
 import functools
+import heapq
 import operator
 from collections.abc import Callable, Container, Sequence
 from copy import copy
@@ -15,12 +16,18 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.search.failures import failed_by_itself
+from studies.search.failures import failed_by_itself, is_feasible
 from studies.search.learned_trials import LearnedTrials
 from studies.storage.optuna_internals import storage_of, study_id, study_on
 
 Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]]
 """Returns trials as a sampler is to see them, for a study with these directions."""
+
+WINDOW, _BEST = 1000, 25
+"""With more than ``WINDOW`` ended trials TPE is shown the latest of them, and the ``_BEST`` of all.
+
+It takes at most 25 for good, so those stay the same; the rest only tells it where trials were.
+"""
 
 _FAILED_PER_TRAINED = 9
 """TPE takes the best tenth for good. With more failed trials than this, some of them would be."""
@@ -131,8 +138,34 @@ class ViewSampler(BaseSampler):
         return self.sampler.sample_independent(self.view(study, trial), trial, name, distribution)
 
 
+def windowed(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Return the latest ``WINDOW`` ended trials, the best of all, and all that have not ended.
+
+    With several objectives, or too few good trials, all are returned.
+    """
+    ended = [place for place, trial in enumerate(trials) if trial.state.is_finished()]
+    if len(ended) <= WINDOW or len(directions) > 1:
+        return trials
+    good = [
+        (trial.values[0], place)
+        for place, trial in enumerate(trials)
+        if trial.state is TrialState.COMPLETE and is_feasible(trial)
+    ]
+    if len(good) < _BEST:
+        return trials
+    best = heapq.nlargest if directions[0] is StudyDirection.MAXIMIZE else heapq.nsmallest
+    # Of equal values TPE takes the earlier ones.
+    key = (lambda one: (one[0], -one[1])) if best is heapq.nlargest else None
+    left_out = set(ended[:-WINDOW]) - {place for _, place in best(_BEST, good, key=key)}
+    return [trial for place, trial in enumerate(trials) if place not in left_out]
+
+
 def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve."""
+    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve.
+
+    Of many it is shown some, see ``windowed``: a proposal from 10,000 took 0.6 s.
+    """
+    trials = windowed(trials, directions)
     # Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with
     # TPE 40 of 60 trials ran out of memory, with random search 26.
     trained = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)

@@ -1,7 +1,8 @@
 """Trackers by name, one module each: W&B, TensorBoard, MLflow.
 
 A module has ``create(study, place) -> Tracker`` and ``PACKAGE``: the package that it needs, and the
-extra of this project that brings it, or "".
+extra of this project that brings it, or "". It may have ``warm_up(place)``, which imports what
+takes seconds: this is called at the priority of the study, all else at a lower one.
 """
 
 import importlib

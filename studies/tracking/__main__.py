@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from studies import tracking
 from studies.core.event_log import FILE, Tail, survey
@@ -36,8 +37,6 @@ TOO_LATE = 3
 def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str) -> int:
     """Track until standard input ends and the log is read; people are told the command ``sync``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study
-    # Trainings come first.
-    os.nice(NICENESS)
     threading.Thread(target=_leave_in_time, args=[seconds], daemon=True).start()
     own = folder / "trackers"
     try:
@@ -61,6 +60,9 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
         tail = Tail(folder / FILE)
         # If all is kept already, it ends at once, without an import of the tracker's library.
         over = _over(0) and follower.up_to_date(survey(folder / FILE))
+        if not over:
+            _warm_up(module, place)
+        os.nice(NICENESS)  # trainings come first
         while not over:
             over = _over(PAUSE if tail.offset else 0)
             for event in tail.read():
@@ -74,6 +76,20 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
     if last:
         say(last)
     return 1 if follower.missed else 0
+
+
+def _warm_up(module: Any, place: Place) -> None:
+    """Let the tracker import its library, before this process has a low priority.
+
+    The imports of W&B took 36 of the 42 seconds in which it wrote a study of twelve trials on a
+    busy machine at the low priority, so at the end of each short study they were waited for.
+    """
+    warm_up = getattr(module, "warm_up", None)
+    if callable(warm_up):
+        try:
+            warm_up(place)
+        except Exception:  # it comes again at the first trial, where it is told
+            logging.getLogger(__name__).exception("warm_up of %s", module.__name__)
 
 
 def _over(seconds: float | None) -> bool:

@@ -5,9 +5,10 @@ the state a tag. Offline runs stay in ``results/<study>/wandb`` until ``python -
 STUDY`` uploads them.
 """
 
+import importlib
 from typing import Any
 
-from mnist_core.tracking.wandb_runs import WandbRuns
+from mnist_core.tracking.wandb_runs import WandbRuns, import_early
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial
 from studies.tracking.trial_mistakes import Mistakes
 from studies.tracking.wandb_charts import study_charts, trial_charts
@@ -27,6 +28,13 @@ def create(study: Study, place: Place) -> "WandB":
         say=place.say,
     )
     return WandB(place, runs)
+
+
+def warm_up(place: Place) -> None:
+    """Import what the first run and the study's end need: two seconds of a processor."""
+    import_early(place.folder)
+    for name in ("pandas", "studies.analysis.figure_data"):
+        importlib.import_module(name)
 
 
 class WandB(Tracker):

@@ -134,7 +134,9 @@ NAMED = pytest.mark.parametrize(
 
 
 def test_every_preset_of_the_spec_is_there():
-    there = {(name, variant.name) for name, variant in ALL if not name.endswith("_plus")}
+    ours = ("fast99", "fast994", "fast997", "siamese99")
+    named = [(name, variant.name) for name, variant in ALL if name not in ours]
+    there = {one for one in named if not one[0].endswith("_plus")}
     assert there == set(SPEC)
 
 

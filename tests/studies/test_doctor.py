@@ -22,7 +22,7 @@ from studies.cli.doctor.children import Answer, Child, Meanwhile
 from studies.cli.doctor.data_checks import data_sets
 from studies.cli.doctor.finding import State, ok, problem
 from studies.cli.doctor.gpu import Signs, gpu_finding, signs
-from studies.cli.doctor.machine_checks import disks, pooling, processors
+from studies.cli.doctor.machine_checks import disks, kernels, processors
 from studies.cli.doctor.storage_checks import storage_finding
 from studies.cli.doctor.tracker_checks import trackers
 from studies.planning.settings import EngineSettings, Settings
@@ -336,6 +336,39 @@ def test_data_sets(tmp_path, monkeypatch):
     assert other[1].state is State.PROBLEM and not other[1].stops
 
 
+def test_data_that_no_study_of_the_project_uses_stops_nothing(tmp_path):
+    data = Settings().override({"train.data.name": "mnists"}, source="test").train.data
+    (found,) = data_sets(data, needed=False)
+    assert found.state is State.NOTE and not found.stops and "mnists" in found.text
+    (found,) = data_sets(Settings().train.data, needed=False)
+    assert found.state is State.OK
+
+
+OWN = """
+from search_spaces.space import Float, Space
+from studies.spec import StudySpec
+
+def objective(params):
+    return {"score": params["x"]}
+
+STUDY = StudySpec(
+    name="own", goal="g", space=Space({"x": Float(0.0, 1.0)}), objective=objective,
+    metric="score", trials=4,
+)
+"""
+
+
+def test_whether_a_study_of_the_project_uses_the_trainer(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDIES_PROJECT", str(tmp_path))
+    assert probe.PROBES["project"]()["trainer"]
+    (tmp_path / "own.py").write_text(OWN)
+    facts = probe.PROBES["project"]()
+    assert facts["counts"]["studies"] == 1 and facts["trainer"] is False
+    (tmp_path / "other.py").write_text("STUDY = StudySpec(name='other'\n" + OWN)
+    (tmp_path / "broken.py").write_text(OWN.replace("STUDY", "1 / 0\nSTUDY"))
+    assert probe.PROBES["project"]()["trainer"]
+
+
 def test_the_projects_files(tmp_path, monkeypatch):
     (tmp_path / "good.py").write_text("def build(options, n): ...\n")
     (tmp_path / "bad.py").write_text("def build(:\n")
@@ -356,18 +389,20 @@ def test_the_projects_files(tmp_path, monkeypatch):
         ("it would compute something else than this torch", ""),
     ],
 )
-def test_slow_pooling_is_a_note_with_its_remedy(why_not, remedy):
-    found = pooling(why_not)
-    assert found.state is State.NOTE and why_not in found.text
+def test_slow_kernels_are_a_note_with_their_remedy(why_not, remedy):
+    found = kernels({"pooling": why_not, "Adam": "", "dropout": why_not})
+    assert found.state is State.NOTE and found.text.count(why_not) == 1
+    assert "pooling, dropout" in found.text and "Adam" not in found.text
     assert remedy in found.remedy and bool(remedy) == bool(found.remedy)
-    assert pooling("").state is State.OK
+    assert kernels({"pooling": "", "Adam": ""}).state is State.OK
 
 
 def test_the_reason_is_found_in_the_process_of_the_check(monkeypatch):
     monkeypatch.setenv("MNIST_STUDIES_KERNELS", "torch")
-    assert "MNIST_STUDIES_KERNELS" in probe.PROBES["torch"]()["pooling"]
+    found = probe.PROBES["torch"]()["kernels"]
+    assert len(found) > 1 and all("MNIST_STUDIES_KERNELS" in why for why in found.values())
     monkeypatch.setenv("MNIST_STUDIES_KERNELS", "numba")
-    assert "numba" in probe.PROBES["torch"]()["pooling"]
+    assert all("numba" in why for why in probe.PROBES["torch"]()["kernels"].values())
 
 
 def test_a_process_that_hangs_or_dies_is_told(monkeypatch):
@@ -388,7 +423,7 @@ def test_a_call_that_hangs_is_left():
 
 FACTS = {
     "torch": {"version": "2.15", "cuda": None, "hip": None, "available": False, "said": ""}
-    | {"count": 0, "gpus": [], "bf16": False, "pooling": ""},
+    | {"count": 0, "gpus": [], "bf16": False, "kernels": {"pooling": ""}},
     "ray": {"version": "2.60.0"},
     "project": {"faults": [], "counts": {}},
 }
@@ -449,7 +484,7 @@ def test_a_real_run_in_a_fresh_folder(here, tmp_path, monkeypatch):  # noqa: F81
     printed = json.loads(done.stdout)
     assert done.returncode == 0 and printed["ready"], done.stdout
     subjects = [one["subject"] for one in printed["checks"]]
-    expected = {"python", "torch", "gpu", "bf16", "pooling", "ray", "storage", "data", "wandb"}
+    expected = {"python", "torch", "gpu", "bf16", "kernels", "ray", "storage", "data", "wandb"}
     assert expected <= {*subjects}
     assert tree(tmp_path) == []
     (tmp_path / "conf.toml").write_text("[train\n")

@@ -14,7 +14,7 @@ from studies.cli.doctor.children import Answer, Child, Meanwhile
 from studies.cli.doctor.data_checks import data_sets
 from studies.cli.doctor.finding import Finding, ok, problem
 from studies.cli.doctor.gpu import gpu_finding, signs
-from studies.cli.doctor.machine_checks import bf16, disks, memory, pooling, processors
+from studies.cli.doctor.machine_checks import bf16, disks, kernels, memory, processors
 from studies.cli.doctor.storage_checks import storage_finding
 from studies.cli.doctor.tracker_checks import trackers
 from studies.planning.layers import settings_of
@@ -59,15 +59,17 @@ def findings(
         yield memory(settings.engine)
         yield from _guarded("results", lambda: disks(results))
         yield from stored.result()
-        yield from _guarded("data", lambda: data_sets(settings.train.data))
         torch = children["torch"].answer()
+        project = children["project"].answer()
+        needed_here = bool(project.facts.get("trainer", True))
+        yield from _guarded("data", lambda: data_sets(settings.train.data, needed=needed_here))
         yield from _of_torch(torch, settings.train.device)
         yield from packages.internals(torch.facts.get("unexpected", []))
         ray = children["ray"].answer()
         error = ray.died or ray.facts.get("error", "")
         yield packages.ray(settings.engine.name, {**ray.facts, "error": error}, needed)
         yield from network.result()
-        yield _project(children["project"].answer(), broken)
+        yield _project(project, broken)
         yield packages.browser()
     finally:
         for child in children.values():
@@ -126,7 +128,7 @@ def _of_torch(answer: Answer, device: str) -> Iterator[Finding]:
     yield ok("torch", f"{facts['version']}, built {build}")
     yield gpu_finding(facts, signs(), device=device)
     yield bf16(facts["bf16"])
-    yield pooling(facts["pooling"])
+    yield kernels(facts["kernels"])
 
 
 def _project(answer: Answer, broken: str) -> Finding:

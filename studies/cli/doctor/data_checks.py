@@ -15,14 +15,33 @@ _SECONDS = 1.5
 """Time for the data sets that are not chosen; the rest is only named."""
 
 
-def data_sets(data: DataConfig, *, seconds: float = _SECONDS) -> Iterator[Finding]:
-    """Yield whether the chosen data set is sound, then the others that are here."""
+def data_sets(
+    data: DataConfig, *, needed: bool = True, seconds: float = _SECONDS
+) -> Iterator[Finding]:
+    """Yield whether the chosen data set is sound, then the others that are here.
+
+    ``needed``: False if all studies of the project have an objective of their own.
+    """
+    if not needed:
+        yield _not_needed(data)
+        return
     try:
         yield _chosen(data)
     except DataError as error:
         remedy = "correct data.name or data.root"
         yield problem("data", _brief(str(error)), remedy, stops=True)
     yield from _others(data, seconds)
+
+
+def _not_needed(data: DataConfig) -> Finding:
+    text = "no study of this project uses [data]: each has an objective of its own"
+    if data == DataConfig():
+        return ok("data", text)
+    try:
+        return ok("data", f"{text}; {_chosen(data).text}")
+    except DataError as error:
+        remedy = "the studies of this package need it: correct data.name or data.root"
+        return note("data", f"{text}; {_brief(str(error))}", remedy)
 
 
 def _chosen(data: DataConfig) -> Finding:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mnist_core.console.plain_text import counted
@@ -77,15 +77,22 @@ def bf16(has: bool) -> Finding:
     return ok("bf16", "the CPU has no instructions for it; precision auto is fp32 on the CPU")
 
 
-def pooling(why_not: str) -> Finding:
-    """Return whether max pooling on the CPU is fast; ``why_not``: why torch does it, or ""."""
-    if not why_not:
-        return ok("pooling", "on the CPU by machine code of our own, with the results of torch")
+def kernels(why_not: Mapping[str, str]) -> Finding:
+    """Return whether trainings on the CPU are fast.
+
+    ``why_not``: the parts of a training that machine code of our own can do, and for each why torch
+    does it, or "".
+    """
+    left = {part: reason for part, reason in why_not.items() if reason}
+    if not left:
+        text = f"{', '.join(why_not)}: on the CPU by machine code of our own, results as torch's"
+        return ok("kernels", text)
     # Names alone, because the module that knows them imports torch.
     remedies = {"MNIST_STUDIES_KERNELS": "unset it", "llvmlite": "pip install llvmlite"}
-    remedy = next((remedies[name] for name in remedies if name in why_not), "")
-    text = f"on the CPU by torch: the same results, but trainings are slower: {why_not}"
-    return note("pooling", text, remedy)
+    reasons = "; ".join(dict.fromkeys(left.values()))
+    remedy = next((remedies[name] for name in remedies if name in reasons), "")
+    text = f"on the CPU torch does {', '.join(left)}: the same results, but slower: {reasons}"
+    return note("kernels", text, remedy)
 
 
 def disks(results: Path) -> Iterator[Finding]:

@@ -30,17 +30,25 @@ def _torch() -> dict[str, Any]:
     from studies.cli.doctor.torch_facts import facts_of
 
     facts = {**facts_of(torch), "unexpected": torch_internals.unexpected()}
-    return {**facts, "pooling": _pooling()}
+    return {**facts, "kernels": _kernels()}
 
 
-def _pooling() -> str:
-    """Return why torch pools on a CPU, or ""."""
-    from mnist_core.kernels import max_pool
+def _kernels() -> dict[str, str]:
+    """Return why torch computes a part of a training on a CPU, "": it does not, by that part."""
+    from mnist_core.kernels import adam, batch_norm, denormals, dropout, max_pool, relu
 
+    parts: dict[str, Callable[[], str]] = {
+        "pooling": max_pool.why_not,
+        "batch norm": batch_norm.why_not,
+        "dropout": dropout.why_not,
+        "ReLU": relu.why_not,
+        "Adam": adam.why_not,
+        "denormal numbers": denormals.why_not,
+    }
     try:
-        return max_pool.why_not()
+        return {part: why_not() for part, why_not in parts.items()}
     except ConfigError as error:
-        return str(error)
+        return dict.fromkeys(parts, str(error))
 
 
 def _ray() -> dict[str, Any]:
@@ -53,8 +61,10 @@ def _ray() -> dict[str, Any]:
 
 
 def _project() -> dict[str, Any]:
-    """Import each file of the user's own."""
-    faults, counts = [], {}
+    """Import each file of the user's own; find whether the trainer runs one of the studies."""
+    from studies.spec import StudySpec
+
+    faults, counts, objectives = [], {}, []
     for kind in plugins.KINDS:
         own = plugins.plugins(kind)
         if own:
@@ -62,9 +72,14 @@ def _project() -> dict[str, Any]:
         for one in own:
             try:
                 one.load()
+                if kind == "studies":
+                    objectives.append(one.value(StudySpec).own)
             except ConfigError as error:
                 faults.append(str(error))
-    return {"faults": list(dict.fromkeys(faults)), "counts": counts}
+    # A study that cannot be read may be one of the trainer's.
+    trainer = None in objectives or len(objectives) < counts.get("studies", 0)
+    uses = trainer or not objectives
+    return {"faults": list(dict.fromkeys(faults)), "counts": counts, "trainer": uses}
 
 
 PROBES: dict[str, Callable[[], dict[str, Any]]] = {

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from made_log import OVER, begin, track, trial, whole, write
 from toy_plans import toy_plan
 from waiting import PATIENCE, until
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
 from studies import tracking
 from studies.analysis import stored_study
@@ -174,3 +177,69 @@ def test_wandbs_own_switch(monkeypatch):
     assert tracking.chosen(TrackingSettings(trackers=["wandb", "mlflow"])) == ["mlflow"]
     monkeypatch.delenv("WANDB_MODE")
     assert tracking.chosen(TrackingSettings()) == ["wandb"]
+
+
+SEEN = """
+import os
+PACKAGE = ("json", "")
+seen = []
+
+def warm_up(place):
+    seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+    {more}
+
+class Seen:
+    def __init__(self, place): self.place = place
+    def __getattr__(self, name): return lambda *given: None
+    def conclude(self, study):
+        seen.append(os.getpriority(os.PRIO_PROCESS, 0))
+        (self.place.folder / "seen.txt").write_text(" ".join(map(str, seen)))
+        return "done"
+
+def create(study, place): return Seen(place)
+"""
+
+
+@pytest.mark.parametrize("more", ["", "raise RuntimeError('not now')"])
+def test_the_library_is_imported_before_the_priority_is_lowered(tmp_path, monkeypatch, more):
+    """At the end of a short study the imports were waited for, at a tenth of a processor."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "seeing.py").write_text(SEEN.format(more=more))
+    monkeypatch.setenv(plugins.VARIABLE, str(project))
+    folder = tmp_path / "study"
+    write(folder, whole())
+    assert track("seeing", folder)[1]
+    early, late = map(int, (folder / "seen.txt").read_text().split())
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert early == here and late > early
+
+
+def test_a_study_that_is_kept_already_imports_nothing(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "seeing.py").write_text(SEEN.format(more=""))
+    monkeypatch.setenv(plugins.VARIABLE, str(project))
+    folder = tmp_path / "study"
+    write(folder, whole())
+    assert track("seeing", folder)[1]
+    (folder / "seen.txt").unlink()
+    (project / "seeing.py").write_text(SEEN.format(more="(place.folder / 'warm').touch()"))
+    assert track("seeing", folder)[1]
+    assert not (folder / "warm").exists()
+
+
+@pytest.mark.slow
+def test_wandb_is_imported_whole_at_once(tmp_path):
+    """What it and the study's last charts import later would be waited for at the end."""
+    code = (
+        "import sys; from pathlib import Path; from studies.tracking import wandb;"
+        "from types import SimpleNamespace as S; wandb.warm_up(S(folder=Path('.')));"
+        "wanted = {'wandb', 'wandb.sdk.launch.inputs.internal', 'pandas', 'optuna'};"
+        "assert wanted <= set(sys.modules), wanted - set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
