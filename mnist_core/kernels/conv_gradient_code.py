@@ -24,7 +24,8 @@ _MOST = 10
 class Argument(IntEnum):
     """Positions in the array of int64 that the kernel is called with."""
 
-    IMAGES = NEXT + 1
+    PARTS = NEXT + 1  # of the images, each with sums of its own
+    IMAGES = auto()  # of a part
     ROWS = auto()  # of the gradient, as the next
     COLUMNS = auto()
     CHANNELS = auto()
@@ -32,8 +33,8 @@ class Argument(IntEnum):
     PADDED_COLUMNS = auto()
     PIXELS = auto()  # address of the images, fp32, padded
     GRADIENT = auto()  # address of the output's gradient, bf16, channels-last
-    WEIGHTS = auto()  # address of the weights' gradient, fp32 [side * side, CHANNELS], zeros
-    BIAS = auto()  # address of the bias's gradient, fp32 [CHANNELS], zeros
+    WEIGHTS = auto()  # address of the weights' gradient, fp32 [PARTS, side * side, CHANNELS], zeros
+    BIAS = auto()  # address of the bias's gradient, fp32 [PARTS, CHANNELS], zeros
 
 
 def weights(side: int) -> str:
@@ -41,10 +42,13 @@ def weights(side: int) -> str:
     code = _Code(side)
     zero = LONG(0)
     rows = max(1, _MOST // side) if side * side > _MOST else side
-    with code.loop(zero, code.channels, WIDTH) as channel, code.loop(zero, code.images) as image:
-        for top in range(0, side, rows):
-            with code.loop(zero, code.rows) as row:
-                code.add_row(image, row, channel, range(top, min(top + rows, side)))
+    with code.each_part(code.argument(Argument.PARTS)) as part:
+        begin = code.build.mul(part, code.images)
+        end = code.build.add(begin, code.images)
+        with code.loop(zero, code.channels, WIDTH) as channel, code.loop(begin, end) as image:
+            for top in range(0, side, rows):
+                with code.loop(zero, code.rows) as row:
+                    code.add_row(part, image, row, channel, range(top, min(top + rows, side)))
     return code.text()
 
 
@@ -55,7 +59,7 @@ class _Code(Code):
         form = FORMATS["bfloat16"]
         self._floats = Floats(self, form)
         self.images, self.rows, self._columns, self.channels, self._high, self._wide = map(
-            self.argument, list(Argument)[:6]
+            self.argument, list(Argument)[1:7]
         )
         self._gradient = self.address(Argument.GRADIENT, ir.IntType(form.bits))
         self._pixels, self._weights, self._bias = (
@@ -63,7 +67,7 @@ class _Code(Code):
             for which in (Argument.PIXELS, Argument.WEIGHTS, Argument.BIAS)
         )
 
-    def add_row(self, image: Any, row: Any, channel: Any, sides: range) -> None:
+    def add_row(self, part: Any, image: Any, row: Any, channel: Any, sides: range) -> None:
         """Emit what a row of the gradient adds to the rows ``sides`` of the weights."""
         build = self.build
         taps = [(i, j) for i in sides for j in range(self._side)]
@@ -75,7 +79,8 @@ class _Code(Code):
             )
             for i in sides
         }
-        bias = self.load(self._bias, channel, WIDTH)
+        own = build.add(build.mul(part, self.channels), channel)
+        bias = self.load(self._bias, own, WIDTH)
         pairs = build.and_(self._columns, LONG(-2))
         chains = [zero] * (2 * len(taps))
         with self.fold([bias, *chains], LONG(0), pairs, 2) as turn:
@@ -97,9 +102,10 @@ class _Code(Code):
             last.values = [build.fadd(total, slope), *chains]
         total, *chains = last.values
         if sides.start == 0:
-            self.store(total, self._bias, channel)
+            self.store(total, self._bias, own)
         for n, (i, j) in enumerate(taps):
-            place = build.add(build.mul(self.channels, LONG(i * self._side + j)), channel)
+            tap = build.add(build.mul(part, LONG(self._side**2)), LONG(i * self._side + j))
+            place = build.add(build.mul(tap, self.channels), channel)
             both = build.fadd(chains[2 * n], chains[2 * n + 1])
             self.store(
                 build.fadd(self.load(self._weights, place, WIDTH), both), self._weights, place

@@ -103,6 +103,16 @@ def test_a_gradient_may_lie_anyhow_in_memory(form):
     )
 
 
+@pytest.mark.parametrize("form", [(3, 0), (5, 2)])
+def test_so_they_have_on_two_threads(form):
+    torch.set_num_threads(2)
+    images, layer = random(9, (32, 1, 28, 28)), layer_of(32, *form)
+    needs_tiles(images, layer)
+    assert taken(images, layer) and not taken(images[:31], layer)
+    side = 28 + 2 * form[1] - form[0] + 1
+    assert_same(images, layer, random(10, (32, 32, side, side)))
+
+
 def test_so_have_images_of_which_the_edge_is_cut_off():
     whole, layer = random(7, (12, 1, 28, 28)), layer_of(32, 3, 0)
     images = whole[..., :26, :26]
@@ -149,11 +159,8 @@ def test_others_are_left_to_torch(images, layer, why):
     assert not taken(images, layer)
 
 
-def test_without_autocast_or_with_more_threads_torch_computes():
-    layer = layer_of(32, 3, 0)
-    assert not first_convolution.takes(IMAGES, layer)
-    torch.set_num_threads(2)
-    assert not taken(IMAGES, layer)
+def test_without_autocast_torch_computes():
+    assert not first_convolution.takes(IMAGES, layer_of(32, 3, 0))
 
 
 def test_a_layer_that_is_watched_is_called():
@@ -173,9 +180,9 @@ def test_where_the_order_is_another_torch_computes(monkeypatch):
         first_convolution._fault.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["net", "cnn"])
-def test_a_training_ends_with_the_same_bits(monkeypatch, config, very_few, name):
-    settings = config(model__name=name, precision="bf16", batch_size=32, threads=1)
+@pytest.mark.parametrize(("name", "number"), [("net", 1), ("cnn", 1), ("net", 2)])
+def test_a_training_ends_with_the_same_bits(monkeypatch, config, very_few, name, number):
+    settings = config(model__name=name, precision="bf16", batch_size=32, threads=number)
     used = []
     run = first_convolution.convolve
     monkeypatch.setattr(
