@@ -19,6 +19,7 @@ MODELS = (
     "pair_concat",
     "siamese",
     "siamese_flex",
+    "strided_cnn",
 )
 """Models that tests/mnist_core/test_stacked.py compares with lone trainings."""
 
