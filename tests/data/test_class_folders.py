@@ -141,7 +141,7 @@ def test_notes_are_shown_at_every_start(tmp_path, monkeypatch):
     (root / "kiwi" / "1.heic").write_text("")
     config = datasets.DataConfig(name=str(root))
     first = datasets.prepare(config)
-    assert len(first.notes) == 1
+    assert [".heic" in note for note in first.notes].count(True) == 1
     datasets.clear_cache()
     assert datasets.prepare(config) == first  # from the cache
     for command in ("show", "verify"):
