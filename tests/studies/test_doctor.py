@@ -361,11 +361,11 @@ STUDY = StudySpec(
 def test_whether_a_study_of_the_project_uses_the_trainer(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDIES_PROJECT", str(tmp_path))
     assert probe.PROBES["project"]()["trainer"]
-    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "study_of_own.py").write_text(OWN)
     facts = probe.PROBES["project"]()
     assert facts["counts"]["studies"] == 1 and facts["trainer"] is False
-    (tmp_path / "other.py").write_text("STUDY = StudySpec(name='other'\n" + OWN)
-    (tmp_path / "broken.py").write_text(OWN.replace("STUDY", "1 / 0\nSTUDY"))
+    (tmp_path / "study_of_trainer.py").write_text("STUDY = StudySpec(name='other'\n" + OWN)
+    (tmp_path / "study_that_fails.py").write_text(OWN.replace("STUDY", "1 / 0\nSTUDY"))
     assert probe.PROBES["project"]()["trainer"]
 
 

@@ -261,7 +261,8 @@ def test_no_command_that_looks_resolves_settings():
     sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
     assert sum(source.count("chosen.resolve(") for source in sources.values()) == 1
     assert "chosen.resolve(" in sources["__main__"].partition("def status")[0]
-    without = {"init", "reproduce", "reproduce_own", "view"}  # they look at no study
+    # These look at no study.
+    without = {"init", "reproduce", "reproduce_own", "reproduce_script", "view"}
     assert all("chosen.find(" in source for name, source in sources.items() if name not in without)
 
 

@@ -279,7 +279,7 @@ def test_a_default_that_leads_is_not_said_to_be_unbeaten_in_the_search(tmp_path)
     assert "the default of adam is ahead of the configuration" in said
     assert "nothing better than the default of adam" not in said
     # The note on the column search is true of this row, too.
-    assert "search: val_accuracy (validation images) of this configuration" in notes(result)[0]
+    assert "search: value of this configuration" in notes(result)[0]
 
 
 def test_one_is_as_before(tmp_path):
