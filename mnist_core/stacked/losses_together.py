@@ -103,7 +103,7 @@ def dropped_shapes(training: Training, inputs: Tensor) -> dict[str, torch.Size]:
     for name, module in model.named_modules():
         if is_dropout(module):
             module.register_forward_hook(note(name))
-    like = next(model.parameters())  # there is no autocast on ``meta``
+    like = next(model.parameters())  # autocast does not know ``meta``
     with torch.no_grad():
         model(inputs.to("meta", like.dtype))
     return shapes

@@ -17,7 +17,7 @@ from studies.search.optuna_bridge import suggest
 from studies.search.optuna_options import check_options, refusals
 from studies.search.repeats import UnrepeatedSampler
 from studies.search.sampler_kinds import SAMPLERS
-from studies.search.study_views import TpeViewSampler
+from studies.search.study_views import WINDOW, TpeViewSampler, failed_as_pruned, tpe_view
 
 
 def create_sampler(
@@ -67,7 +67,11 @@ def _sampler(name: str, options: Mapping[str, Any], search: Search, seed: int) -
         shown = FailureAvoidingSampler if kind.avoids_failures else TpeViewSampler
         imported = search.imported if kind.learns_imported else ()
         learned = learned_trials(search, kind)
-        return shown(sampler, kind.show, imported=imported, learned=learned)
+        show, startup = kind.show, arguments.get("n_startup_trials", 0)
+        if show is tpe_view and isinstance(startup, int) and startup > WINDOW:
+            # It would never be shown that many, and so draw at random for ever.
+            show = failed_as_pruned
+        return shown(sampler, show, imported=imported, learned=learned)
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler

@@ -161,11 +161,14 @@ def windowed(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) ->
 
 
 def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve.
+    """Return ``trials`` as TPE can take them; of many only some: from 10,000 it took 0.6 s."""
+    return failed_as_pruned(windowed(trials, directions), directions)
 
-    Of many it is shown some, see ``windowed``: a proposal from 10,000 took 0.6 s.
-    """
-    trials = windowed(trials, directions)
+
+def failed_as_pruned(
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
+) -> list[FrozenTrial]:
+    """Return ``trials``, failed ones as pruned ones without a curve."""
     # Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with
     # TPE 40 of 60 trials ran out of memory, with random search 26.
     trained = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)

@@ -74,7 +74,7 @@ def begin(programs, host, line):
 
 
 def wait_for_trial(host, count):
-    """Wait until a host has begun so many trials."""
+    """Wait until a host has begun ``count`` trials."""
     begun, end = host.folder / "tmp" / "begun", time.monotonic() + 120
     while not begun.exists() or len(begun.read_text().splitlines()) < count:
         assert time.monotonic() < end

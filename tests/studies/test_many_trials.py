@@ -10,7 +10,9 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
+from search_spaces.space import Float, Space
 from studies.search import study_views
+from studies.search.samplers import Search, create_sampler
 from studies.search.study_views import tpe_view, windowed
 
 MINIMIZE, MAXIMIZE = [StudyDirection.MINIMIZE], [StudyDirection.MAXIMIZE]
@@ -54,6 +56,18 @@ def test_with_several_objectives_all_are_shown():
     trials = [made(TrialState.COMPLETE, float(i)) for i in range(study_views.WINDOW + 50)]
     assert windowed(trials, [*MINIMIZE, *MAXIMIZE]) is trials
     assert len(tpe_view(trials, MINIMIZE)) == study_views.WINDOW + 25
+
+
+@pytest.mark.parametrize("startup", [10, study_views.WINDOW + 80])
+def test_random_trials_that_are_asked_for_come_to_an_end(startup):
+    search = Search(space=Space({"x": Float(0.0, 1.0)}), scientific="", trials=2000)
+    sampler = create_sampler("tpe", {"n_startup_trials": startup}, search, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    count = study_views.WINDOW + 90
+    study.add_trials([made(TrialState.COMPLETE, float(i)) for i in range(count)])
+    shown = sampler.view(study, study.ask()).get_trials(deepcopy=False)
+    assert sum(trial.state.is_finished() for trial in shown) >= startup
+    assert (len(shown) > count) == (startup > study_views.WINDOW)
 
 
 def regret(window, seed, *, trials=220):
